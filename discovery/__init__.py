@@ -1,0 +1,3 @@
+"""Client-side service discovery and load balancing for asyncio on Kubernetes."""
+
+__version__ = "0.1.0"

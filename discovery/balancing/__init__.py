@@ -1,0 +1,1 @@
+"""Which backend next: one file a policy; no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""The `discovery` command: one file a subcommand."""

@@ -1,0 +1,64 @@
+"""One event type for telemetry, and the hook that takes it.
+
+Parts emit what happened; what becomes of it (a log line, a metric, a span) is the hook's affair. With no hook
+given, events go to the `discovery` logger: membership, failures and recoveries at INFO and WARNING, the rest at DEBUG.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+logger = logging.getLogger("discovery")
+
+LEVELS: Mapping[str, int] = {
+    "pool.changed": logging.INFO,
+    "pool.synced": logging.INFO,
+    "watch.failed": logging.WARNING,
+    "watch.denied": logging.WARNING,
+    "request.fallback": logging.WARNING,
+    "hook.failed": logging.ERROR,
+}
+"""Events worth more than DEBUG."""
+
+
+@attrs.frozen
+class Event:
+    """Something that happened: a constant name such as `pool.changed`, what it happened to, and its numbers."""
+
+    name: str
+    subject: str = ""
+    data: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+Hook = Callable[[Event], None]
+
+
+def log(event: Event) -> None:
+    """Write an event to the `discovery` logger: the name is the message, the fields are in `extra`."""
+    level = LEVELS.get(event.name, logging.DEBUG)
+    if logger.isEnabledFor(level):
+        fields = " ".join(f"{key}={value}" for key, value in event.data.items())
+        logger.log(
+            level,
+            "%s %s %s",
+            event.name,
+            event.subject,
+            fields,
+            extra={"discovery.event": event.name, "discovery.subject": event.subject},
+        )
+
+
+def emitter(hook: Hook | None) -> Hook:
+    """The hook made safe: an exception in it is logged and goes no further. The default is `log`."""
+    if hook is None:
+        return log
+
+    def emit(event: Event) -> None:
+        try:
+            hook(event)
+        except Exception as error:  # noqa: BLE001 - telemetry must never fail a request
+            log(Event("hook.failed", event.name, {"error": repr(error)}))
+
+    return emit

@@ -1,0 +1,1 @@
+"""The pools in the hands of other libraries: one file each."""

@@ -1,0 +1,1 @@
+"""The reading side of the Kubernetes API: access, objects, list and watch."""

@@ -1,0 +1,223 @@
+"""One request to the API server, and what its answer means.
+
+Status codes become the error tree here, once. What is asked for and how often is not decided here: `informer` and
+`reflector` do that.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import msgspec
+
+from .. import __version__
+from ..errors import AccessDenied, ApiUnavailable, ConfigurationError, DiscoveryError, Unauthenticated, quote
+from .objects import Status, decode_status
+
+if TYPE_CHECKING:
+    from .credentials import Credentials, Settings
+
+CONNECT_SECONDS = 10.0
+"""Limit on making a connection to the API server, TLS included."""
+
+LONGEST_STATUS = 65536
+"""Bytes of an error's body that are read: a Status is short."""
+
+NETWORK_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+class Expired(DiscoveryError):
+    """The version asked for is gone, or the server has not come so far: read the list anew."""
+
+
+class Access:
+    """The way to one API server. Opens its session on first use; `aclose()` ends it."""
+
+    def __init__(self, credentials: "Credentials") -> None:
+        self._credentials = credentials
+        self._session: aiohttp.ClientSession | None = None
+        self.requests = 0
+
+    async def namespace(self) -> str:
+        """The client's own namespace."""
+        return (await self._credentials.get()).namespace
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        verb: str,
+        resource: str,
+        namespace: str | None,
+        accept: str = "application/json",
+        timeout: float | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response with status 200, streaming; closed at the end of the block.
+
+        Args:
+            path: of the collection or object.
+            query: its parameters.
+            verb: `get`, `list` or `watch`, for the errors' text; likewise resource and namespace.
+            resource: with its group, as RBAC errors write it.
+            namespace: None for all.
+            accept: media types, best first.
+            timeout: seconds without a byte that end the response, None for no limit.
+
+        Raises:
+            ConfigurationError, Unauthenticated, AccessDenied, ApiUnavailable, Expired.
+        """
+        settings = await self._credentials.get()
+        response = await self._send(settings, path, query, accept, timeout)
+        if response.status == 401:
+            # The token may have been replaced a moment ago: read it again, and ask once more.
+            response.close()
+            settings = await self._credentials.get(not_this=settings)
+            response = await self._send(settings, path, query, accept, timeout)
+        try:
+            if response.status != 200:
+                raise await _error(response, settings, verb, resource, namespace)
+            yield response
+        finally:
+            response.close()
+
+    async def _send(
+        self, settings: "Settings", path: str, query: Mapping[str, str], accept: str, timeout: float | None
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": accept, "Accept-Encoding": "identity"}
+        if settings.token:
+            headers["Authorization"] = settings.token
+        self.requests += 1
+        url = f"{settings.host}{path}?{urlencode(query)}" if query else settings.host + path
+        try:
+            return await self._open_session().get(
+                url,
+                headers=headers,
+                ssl=settings.tls or True,
+                server_hostname=settings.server_hostname,
+                proxy=settings.proxy,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=timeout),
+            )
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise ConfigurationError(
+                f"the certificate of {_where(settings)} is not trusted ({quote(error.certificate_error)})",
+                next_step="Check certificate-authority and tls-server-name",
+            ) from error
+        except NETWORK_ERRORS as error:
+            raise unreachable(settings, error) from error
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Watches are connections that stay: no limit may count them.
+            connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                headers={"User-Agent": f"aiodiscovery/{__version__}"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=2**18,
+            )
+        return self._session
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket on which a peer that vanished without a word is found out within half a minute."""
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family=family, type=kind, proto=protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000)):
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
+
+def unreachable(settings: "Settings | None", error: BaseException) -> ApiUnavailable:
+    """What a failure of the network means."""
+    where = _where(settings) if settings else "the API server"
+    cause = "no answer in time" if isinstance(error, TimeoutError) else quote(error)
+    return ApiUnavailable(
+        f"{where} cannot be reached ({type(error).__name__}: {cause})",
+        next_step="Check the server's address, the network and the proxy; what is known stays in use",
+    )
+
+
+def _where(settings: "Settings") -> str:
+    parts = urlsplit(settings.host)
+    return f"the API server {parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+async def _error(
+    response: aiohttp.ClientResponse, settings: "Settings", verb: str, resource: str, namespace: str | None
+) -> DiscoveryError:
+    try:
+        status = decode_status(await response.content.read(LONGEST_STATUS))
+    except (msgspec.MsgspecError, *NETWORK_ERRORS):
+        status = Status()
+    what = f"{verb} {resource} in {'the namespace ' + namespace if namespace else 'all namespaces'}"
+    wait = _retry_after(response, status)
+    return status_error(response.status, status, what, verb, resource, namespace, _where(settings), wait)
+
+
+def status_error(
+    code: int,
+    status: Status,
+    what: str,
+    verb: str,
+    resource: str,
+    namespace: str | None,
+    where: str,
+    retry_after: float | None,
+) -> DiscoveryError:
+    """The error for a status other than 200. `status` is what the server said, empty where it is no API server."""
+    said = f": {quote(status.message)}" if status.message else ""
+    if status.expired or code == 410:
+        return Expired(f"{where} no longer has, or not yet, the version asked for{said}")
+    if code == 401:
+        return Unauthenticated(
+            f"{where} does not accept our credentials to {what}{said}",
+            next_step="Renew the token or certificate; a rotated token file is read again by itself",
+        )
+    if code == 403:
+        plural, _, group = resource.partition(".")
+        rule = f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}'
+        return AccessDenied(
+            f"{where} does not allow us to {what}{said}",
+            verb=verb,
+            resource=resource,
+            namespace=namespace or "",
+            rule=rule,
+        )
+    if status.kind != "Status":
+        return ApiUnavailable(
+            f"{where} answered {code}, but not as a Kubernetes API server does",
+            status=code,
+            retry_after=retry_after,
+            next_step="Check the address: it may be a proxy, a gateway, or another service",
+        )
+    return ApiUnavailable(
+        f"{where} answered {code} {quote(status.reason)} to {what}{said}",
+        status=code,
+        retry_after=retry_after,
+        reason=status.reason,
+        next_step="The server does not know this resource" if code == 404 else "It is tried again by itself",
+    )
+
+
+def _retry_after(response: aiohttp.ClientResponse, status: Status) -> float | None:
+    """Seconds, from the header or else the Status; a date is not what an API server sends."""
+    header = response.headers.get("Retry-After", "")
+    if header.isascii() and header.isdigit():
+        return float(header[:6])
+    seconds = status.details.retry_after_seconds if status.details else None
+    return float(seconds) if seconds else None

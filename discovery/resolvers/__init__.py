@@ -1,0 +1,1 @@
+"""One file a way of finding backends, each: target in, backends out."""

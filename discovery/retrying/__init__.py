@@ -1,0 +1,1 @@
+"""Whether and when to try again: pure decisions, time and chance are parameters."""
