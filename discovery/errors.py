@@ -4,6 +4,7 @@ DiscoveryError
 ├── InvalidTarget (ValueError)      the text or value that names a target is wrong
 ├── ConfigurationError              kubeconfig, token, certificate or option cannot be used
 ├── ServiceNotFound                 the namespace has no such Service
+│   └── NoEndpoints                 it has one, but with neither selector nor slices: nothing to pick from
 ├── PortNotFound                    the Service has no such port
 ├── ResolutionError                 a name could not be looked up
 ├── Unauthenticated                 the API server does not know us (401)
@@ -57,6 +58,10 @@ class ConfigurationError(DiscoveryError):
 
 class ServiceNotFound(DiscoveryError):
     """The namespace has no Service of that name. The pool goes on watching: it may appear later."""
+
+
+class NoEndpoints(ServiceNotFound):
+    """The Service stands for no pods: an ExternalName, or one with neither selector nor EndpointSlices."""
 
 
 class PortNotFound(DiscoveryError):

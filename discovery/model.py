@@ -1,5 +1,7 @@
 """The values that the rest talks about: what a user reads, compares and keeps. No behaviour, no I/O."""
 
+from functools import cached_property
+
 import attrs
 
 
@@ -43,12 +45,12 @@ class Backend:
     labels: tuple[tuple[str, str], ...] = ()
     app_protocol: str = ""
 
-    @property
+    @cached_property
     def id(self) -> BackendId:
         """Address, port and pod uid."""
         return BackendId(address=self.address, port=self.port, uid=self.pod.uid if self.pod else "")
 
-    @property
+    @cached_property
     def netloc(self) -> str:
         """`host:port` as a URL has it: IPv6 in brackets."""
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"

@@ -1,0 +1,36 @@
+"""Checks of options: what cannot work is said where it is written, not when it is used."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigurationError, quote
+
+if TYPE_CHECKING:
+    import attrs
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def seconds(*, optional: bool = False) -> Validator:
+    """A positive, finite number; with `optional`, None too."""
+
+    def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is None and optional:
+            return
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and math.isfinite(value) and value > 0):
+            also = ", or None" if optional else ""
+            raise ConfigurationError(f"{attribute.name}={quote(value)} is not a number of seconds above 0{also}")
+
+    return check
+
+
+def whole(*, least: int) -> Validator:
+    """A whole number of at least `least`."""
+
+    def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigurationError(f"{attribute.name}={quote(value)} is not a whole number of at least {least}")
+
+    return check
