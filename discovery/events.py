@@ -1,7 +1,7 @@
 """One event type for telemetry, and the hook that takes it.
 
 Parts emit what happened; what becomes of it (a log line, a metric, a span) is the hook's affair. With no hook
-given, events go to the `discovery` logger: membership, failures and recoveries at INFO and WARNING, the rest at DEBUG.
+given, events go to the `discovery` logger: syncs, failures and recoveries at INFO and WARNING, the rest at DEBUG.
 """
 
 import logging
@@ -13,11 +13,13 @@ import attrs
 logger = logging.getLogger("discovery")
 
 LEVELS: Mapping[str, int] = {
-    "pool.changed": logging.INFO,
     "pool.synced": logging.INFO,
     "watch.failed": logging.WARNING,
-    "watch.denied": logging.WARNING,
-    "request.fallback": logging.WARNING,
+    "watch.recovered": logging.INFO,
+    "fallback.started": logging.WARNING,
+    "fallback.ended": logging.INFO,
+    "resolver.failed": logging.ERROR,
+    "reader.failed": logging.ERROR,
     "hook.failed": logging.ERROR,
 }
 """Events worth more than DEBUG."""

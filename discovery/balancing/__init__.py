@@ -5,13 +5,14 @@ state of its own (a position, a table), the specification never does.
 """
 
 import random
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .least_request import LeastRequest
 from .node import Key, Members, Node, Picker
 from .round_robin import RoundRobin
 
 
+@runtime_checkable
 class Balancer(Protocol):
     """A policy. Equal policies share a pool, so it must be hashable and must not change."""
 

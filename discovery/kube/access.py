@@ -4,7 +4,6 @@ Status codes become the error tree here, once. What is asked for and how often i
 `reflector` do that.
 """
 
-import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +14,8 @@ import aiohttp
 import msgspec
 
 from .. import __version__
-from ..errors import AccessDenied, ApiUnavailable, ConfigurationError, DiscoveryError, Unauthenticated, quote
+from ..errors import ConfigurationError, DiscoveryError, quote
+from .failures import NETWORK_ERRORS, status_error, unreachable
 from .objects import Status, decode_status
 
 if TYPE_CHECKING:
@@ -27,12 +27,6 @@ CONNECT_SECONDS = 10.0
 LONGEST_STATUS = 65536
 """Bytes of an error's body that are read: a Status is short."""
 
-NETWORK_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
-
-
-class Expired(DiscoveryError):
-    """The version asked for is gone, or the server has not come so far: read the list anew."""
-
 
 class Access:
     """The way to one API server. Opens its session on first use; `aclose()` ends it."""
@@ -41,10 +35,6 @@ class Access:
         self._credentials = credentials
         self._session: aiohttp.ClientSession | None = None
         self.requests = 0
-
-    async def namespace(self) -> str:
-        """The client's own namespace."""
-        return (await self._credentials.get()).namespace
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -116,7 +106,7 @@ class Access:
                 next_step="Check certificate-authority and tls-server-name",
             ) from error
         except NETWORK_ERRORS as error:
-            raise unreachable(settings, error) from error
+            raise unreachable(_where(settings), error) from error
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -142,16 +132,6 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     return made
 
 
-def unreachable(settings: "Settings | None", error: BaseException) -> ApiUnavailable:
-    """What a failure of the network means."""
-    where = _where(settings) if settings else "the API server"
-    cause = "no answer in time" if isinstance(error, TimeoutError) else quote(error)
-    return ApiUnavailable(
-        f"{where} cannot be reached ({type(error).__name__}: {cause})",
-        next_step="Check the server's address, the network and the proxy; what is known stays in use",
-    )
-
-
 def _where(settings: "Settings") -> str:
     parts = urlsplit(settings.host)
     return f"the API server {parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
@@ -167,51 +147,6 @@ async def _error(
     what = f"{verb} {resource} in {'the namespace ' + namespace if namespace else 'all namespaces'}"
     wait = _retry_after(response, status)
     return status_error(response.status, status, what, verb, resource, namespace, _where(settings), wait)
-
-
-def status_error(
-    code: int,
-    status: Status,
-    what: str,
-    verb: str,
-    resource: str,
-    namespace: str | None,
-    where: str,
-    retry_after: float | None,
-) -> DiscoveryError:
-    """The error for a status other than 200. `status` is what the server said, empty where it is no API server."""
-    said = f": {quote(status.message)}" if status.message else ""
-    if status.expired or code == 410:
-        return Expired(f"{where} no longer has, or not yet, the version asked for{said}")
-    if code == 401:
-        return Unauthenticated(
-            f"{where} does not accept our credentials to {what}{said}",
-            next_step="Renew the token or certificate; a rotated token file is read again by itself",
-        )
-    if code == 403:
-        plural, _, group = resource.partition(".")
-        rule = f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}'
-        return AccessDenied(
-            f"{where} does not allow us to {what}{said}",
-            verb=verb,
-            resource=resource,
-            namespace=namespace or "",
-            rule=rule,
-        )
-    if status.kind != "Status":
-        return ApiUnavailable(
-            f"{where} answered {code}, but not as a Kubernetes API server does",
-            status=code,
-            retry_after=retry_after,
-            next_step="Check the address: it may be a proxy, a gateway, or another service",
-        )
-    return ApiUnavailable(
-        f"{where} answered {code} {quote(status.reason)} to {what}{said}",
-        status=code,
-        retry_after=retry_after,
-        reason=status.reason,
-        next_step="The server does not know this resource" if code == 404 else "It is tried again by itself",
-    )
 
 
 def _retry_after(response: aiohttp.ClientResponse, status: Status) -> float | None:

@@ -11,7 +11,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import attrs
@@ -19,6 +19,8 @@ import attrs
 from ..errors import ConfigurationError, DiscoveryError, quote
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+T = TypeVar("T")
 
 REREAD = 60.0
 """Seconds after which a token's file is read again (client-go: token_source.go)."""
@@ -29,7 +31,6 @@ class Settings:
     """What is needed to speak to one API server. `token` is the whole Authorization header, never shown."""
 
     host: str
-    namespace: str
     source: str
     token: str | None = attrs.field(default=None, repr=False)
     tls: ssl.SSLContext | None = attrs.field(default=None, repr=False, eq=False)
@@ -88,19 +89,54 @@ def load(kubeconfig: str | None, context: str | None) -> Settings:
     Raises:
         ConfigurationError: with the file that is wrong, never with what it holds.
     """
-    if kubeconfig is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+    if in_cluster(kubeconfig, context):
         return _guarded("the pod's service account", _load_in_cluster)
+    path, _ = _kubeconfigs(kubeconfig)
+    return _guarded(f"the kubeconfig {quote(path)}", lambda: asyncio.run(_load_kubeconfig(path, context)))
+
+
+def own_namespace(kubeconfig: str | None, context: str | None) -> str:
+    """The namespace that is meant where none is named: the pod's own, or that of the context. Reads a small file.
+
+    Raises:
+        ConfigurationError: there is nothing to read it from.
+    """
+    if in_cluster(kubeconfig, context):
+        return (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
+    path, files = _kubeconfigs(kubeconfig)
+    return _guarded(f"the kubeconfig {quote(path)}", lambda: _context_namespace(files, context))
+
+
+def in_cluster(kubeconfig: str | None, context: str | None) -> bool:
+    """Whether the pod's service account is what is used."""
+    return kubeconfig is None and context is None and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+
+
+def _kubeconfigs(kubeconfig: str | None) -> tuple[str, list[Path]]:
     path = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    places = [Path(place).expanduser() for place in path.split(os.pathsep) if place]
-    if not any(place.is_file() for place in places):
+    files = [file for place in path.split(os.pathsep) if place and (file := Path(place).expanduser()).is_file()]
+    if not files:
         raise ConfigurationError(
             f"there is no kubeconfig at {quote(path)}, and this is no pod",
             next_step="Name one with kubeconfig=, --kubeconfig or KUBECONFIG",
         )
-    return _guarded(f"the kubeconfig {quote(path)}", lambda: asyncio.run(_load_kubeconfig(path, context)))
+    return path, files
 
 
-def _guarded(source: str, read: Callable[[], Settings]) -> Settings:
+def _context_namespace(files: list[Path], context: str | None) -> str:
+    """Of several files the first that names a thing has it, as with kubectl."""
+    import yaml
+
+    contexts: dict[str, Any] = {}
+    for file in files:
+        read = yaml.safe_load(file.read_text()) or {}
+        context = context or read.get("current-context")
+        for entry in read.get("contexts") or ():
+            contexts.setdefault(entry["name"], entry.get("context") or {})
+    return str(contexts[context].get("namespace") or "default") if context in contexts else "default"
+
+
+def _guarded(source: str, read: Callable[[], T]) -> T:
     """Turn whatever a loader raises into one error that shows no secret: a parser's message quotes the file."""
     try:
         return read()
@@ -131,8 +167,7 @@ def _load_in_cluster() -> Settings:
 
     configuration = Configuration()
     load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    namespace = (SERVICE_ACCOUNT / "namespace").read_text().strip()
-    return _settings(configuration, namespace or "default", "the pod's service account", rereads=True)
+    return _settings(configuration, "the pod's service account", rereads=True)
 
 
 async def _load_kubeconfig(path: str, context: str | None) -> Settings:
@@ -142,16 +177,14 @@ async def _load_kubeconfig(path: str, context: str | None) -> Settings:
     configuration = Configuration()
     configuration.proxy = None
     loader = await load_kube_config(path, context, configuration, persist_config=False)
-    current = loader.current_context or {}
-    namespace = str((current.get("context") or {}).get("namespace") or "default")
     user = loader._user  # noqa: SLF001 - the loader does not say otherwise whether a file or a plugin gave the token
     plugin = user is not None and "exec" in user
     # A plugin's token holds until its own expiry, or until it is refused: running it each minute is not ours to do.
     rereads = bool(user is not None and not plugin) or hasattr(loader, "exec_plugin_expiry")
-    return _settings(configuration, namespace, f"the kubeconfig {quote(path)}", rereads=rereads)
+    return _settings(configuration, f"the kubeconfig {quote(path)}", rereads=rereads)
 
 
-def _settings(configuration: Any, namespace: str, source: str, *, rereads: bool) -> Settings:
+def _settings(configuration: Any, source: str, *, rereads: bool) -> Settings:
     host = str(configuration.host).rstrip("/")
     parts = urlsplit(host)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -161,7 +194,6 @@ def _settings(configuration: Any, namespace: str, source: str, *, rereads: bool)
     token = configuration.api_key.get("BearerToken")
     return Settings(
         host=host,
-        namespace=namespace,
         source=source,
         token=" ".join(token.split()) if token else None,  # files end with a newline; headers must not
         tls=_trust(configuration) if parts.scheme == "https" else None,

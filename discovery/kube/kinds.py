@@ -21,7 +21,11 @@ from .objects import (
 
 @attrs.frozen
 class Kind:
-    """One resource of the API. `protobuf` decodes what follows an object's metadata, None where JSON is asked for."""
+    """One resource of the API.
+
+    `protobuf` decodes what follows an object's metadata, None where JSON is asked for. `shared` says that one watch
+    can select several groups; else each has its own.
+    """
 
     resource: str
     group: str
@@ -31,6 +35,7 @@ class Kind:
     json: Callable[[bytes], SliceBody | ServiceBody]
     line: Callable[[bytes], SliceBody | ServiceBody]
     protobuf: Callable[[bytes], SliceBody | ServiceBody] | None = None
+    shared: bool = False
 
     def path(self, namespace: str | None) -> str:
         """The collection's path, in one namespace or in all."""
@@ -54,7 +59,7 @@ class Kind:
 
     def select(self, names: frozenset[str] | None) -> dict[str, str]:
         """The query that selects what `group_of` gives these names; None is everything there is."""
-        if self is SERVICES:
+        if not self.shared:
             return {"fieldSelector": f"metadata.name={min(names)}"} if names else {}
         if names is None:
             return {"labelSelector": SERVICE_NAME}
@@ -78,5 +83,6 @@ ENDPOINT_SLICES = Kind(
     decode_slice,
     decode_slice_line,
     protobuf.read_slice,
+    shared=True,
 )
 SERVICES = Kind("services", "", "v1", _own_name, "Service", decode_service, decode_service_line)

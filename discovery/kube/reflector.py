@@ -79,11 +79,15 @@ class Listed:
 
 @attrs.frozen
 class Ended:
-    """A watch ended without an error, after `lasted` seconds and with or without anything heard."""
+    """A watch ended without an error, after `lasted` seconds and with or without anything heard.
+
+    `due` is whether the list should be read again all the same: a reconciliation.
+    """
 
     version: str
     lasted: float
     heard: bool
+    due: bool = False
 
 
 @attrs.frozen
@@ -139,6 +143,8 @@ def step(state: State, outcome: Outcome, rng: random.Random) -> tuple[State, Eff
 def _ended(state: State, outcome: Ended, rng: random.Random) -> tuple[State, Effect]:
     state = attrs.evolve(state, version=outcome.version)
     if outcome.lasted >= SHORT_WATCH:
+        if outcome.due:
+            state = attrs.evolve(state, phase="list")
         return state, start(state, rng)
     if outcome.heard:
         return _pause(state, UNREACHABLE, None, rng)

@@ -12,6 +12,7 @@ from ..events import Event, Hook
 from ..kube.kinds import ENDPOINT_SLICES, SERVICES, Kind
 from ..kube.lists import DECODE_ERRORS
 from ..kube.objects import Object, ServiceBody, SliceBody
+from ..kube.store import Changes
 from ..targets import Endpoints
 from ..turns import Turns
 from . import Sink
@@ -27,9 +28,9 @@ class Feed:
         self.error: tuple[Exception, float] | None = None
         self._wake = wake
 
-    def changed(self, name: str, value: Object | None) -> None:
-        """An object came, changed, or went."""
-        self.pending[name] = value
+    def changed(self, changes: Changes) -> None:
+        """Objects came, changed, or (None) went."""
+        self.pending.update(changes)
         self._wake()
 
     def synced(self) -> None:

@@ -1,0 +1,337 @@
+"""Discovery: opens what is needed, shares it, closes it. The only place where the parts are wired together."""
+
+import asyncio
+import os
+import random
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import attrs
+
+from .balancing import Balancer, LeastRequest
+from .errors import ConfigurationError, InvalidTarget, NotReady, quote
+from .events import Event, Hook, emitter
+from .integrations.aiohttp import Directory, Middleware, Route
+from .integrations.aiohttp.routes import KeyOf, route
+from .kube.access import Access
+from .kube.credentials import Credentials, own_namespace
+from .kube.reflector import REFUSED
+from .kube.watches import Watches
+from .lease import FAILURES
+from .membership import Membership
+from .pool import Pool, PoolOptions
+from .resolvers import Resolver
+from .resolvers.endpoints import EndpointsResolver
+from .resolvers.static import StaticResolver
+from .retrying import RetryPolicy
+from .targets import Endpoints, Static, Target, parse
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+CLUSTER_DOMAIN = "cluster.local"
+
+_open: "weakref.WeakSet[Discovery]" = weakref.WeakSet()
+
+
+@attrs.define(eq=False)
+class _Resolved:
+    """A target that is being resolved, and by how many pools it is used."""
+
+    membership: Membership
+    task: "asyncio.Task[None]"
+    pools: int = 0
+
+
+class Discovery:
+    """The way to everything: pools, middlewares, and the connections they share.
+
+    Nothing is contacted before a target needs it. Use it with `async with`, or call `aclose()`; it belongs to the
+    event loop that first uses it, and to the process that made it.
+
+    Args:
+        kubeconfig: a kubeconfig file; None is the pod's own service account in a cluster, else KUBECONFIG or
+            ~/.kube/config.
+        context: of the kubeconfig; None is its current one.
+        namespace: where a target names none; None is the pod's own, or the context's.
+        cluster_domain: the last part of Services' names; None reads it from /etc/resolv.conf, else `cluster.local`.
+        on_event: takes each `Event`; None writes them to the `discovery` logger.
+        reconcile: seconds after which what is watched is also listed anew; None trusts the watch, as client-go does.
+    """
+
+    def __init__(
+        self,
+        *,
+        kubeconfig: str | os.PathLike[str] | None = None,
+        context: str | None = None,
+        namespace: str | None = None,
+        cluster_domain: str | None = None,
+        on_event: Hook | None = None,
+        reconcile: float | None = None,
+    ) -> None:
+        if reconcile is not None and not reconcile > 0:
+            raise ConfigurationError(f"reconcile={quote(reconcile)} is not a number of seconds above 0")
+        self._kubeconfig = None if kubeconfig is None else os.fspath(kubeconfig)
+        self._context = context
+        self._namespace = namespace
+        self._domain = cluster_domain
+        self._emit = emitter(on_event)
+        self._reconcile = reconcile
+        self._rng = random.Random()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed: str | None = None
+        self._access: Access | None = None
+        self._watches: Watches | None = None
+        self._resolved: dict[Target | Resolver, _Resolved] = {}
+        self._pools: dict[tuple[Target | Resolver, PoolOptions], Pool] = {}
+        self._uses: dict[Pool, tuple[tuple[Target | Resolver, PoolOptions], int]] = {}
+        self._directories: list[Directory] = []
+        self._ending: set[asyncio.Task[None]] = set()
+        _open.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Discovery {len(self._pools)} pools{', ' + self._closed if self._closed else ''}>"
+
+    async def __aenter__(self) -> Self:
+        self._check()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End all pools, tasks and connections. May be called again."""
+        self._closed = self._closed or "closed"
+        for directory in self._directories:
+            directory.aclose()
+        for pool in self._pools.values():
+            pool.close()
+        for resolved in self._resolved.values():
+            self._end(resolved)
+        self._pools.clear()
+        self._uses.clear()
+        self._resolved.clear()
+        if self._ending:
+            await asyncio.wait(self._ending)
+        if self._watches is not None:
+            await self._watches.aclose()
+        if self._access is not None:
+            await self._access.aclose()
+
+    # Pools
+
+    def pool(
+        self,
+        target: Target | str | Resolver,
+        *,
+        balancer: Balancer | None = None,
+        retry: RetryPolicy | None = None,
+        failures: tuple[type[BaseException], ...] = FAILURES,
+    ) -> Pool:
+        """The pool of a target. The same target and options give the same pool, with one more use to give back.
+
+        Args:
+            target: text (`endpoints://NS/SERVICE:PORT`), a typed target, or a `Resolver` of your own.
+            balancer: how a backend is chosen; None is `LeastRequest()`.
+            retry: when another one is tried; None is `RetryPolicy()`.
+            failures: exceptions that count against the backend when they leave a lease.
+
+        Raises:
+            InvalidTarget: the text cannot be read.
+            ConfigurationError: an option cannot be used, or the namespace is to be the client's own, and that cannot
+                be found out.
+            RuntimeError: closed, or used from another loop or process.
+        """
+        for name, value, kind in (("balancer", balancer, Balancer), ("retry", retry, RetryPolicy)):
+            if value is not None and not isinstance(value, kind):
+                raise ConfigurationError(
+                    f"{name}={quote(value)} is no {kind.__name__}", next_step=f"Give an instance, {kind.__name__}(...)"
+                )
+        options = PoolOptions(balancer=balancer or LeastRequest(), retry=retry or RetryPolicy(), failures=failures)
+        return self.open(parse(target) if isinstance(target, str) else target, options)
+
+    def open(self, target: Target | Resolver, options: PoolOptions) -> Pool:
+        """As `pool`, for one that has all options at hand."""
+        self._check()
+        target = self._settle(target)
+        key = target, options
+        pool = self._pools.get(key)
+        if pool is None:
+            resolved = self._resolve(target)
+            resolved.pools += 1
+            pool = Pool(resolved.membership, options, emit=self._emit, rng=self._rng, give_back=self.close)
+            self._pools[key] = pool
+        self._uses[pool] = key, self._uses.get(pool, (key, 0))[1] + 1
+        return pool
+
+    def close(self, pool: Pool) -> None:
+        """Take back one use of a pool; the last one ends it, and what only it needed."""
+        held = self._uses.get(pool)
+        if held is None:
+            return
+        key, uses = held
+        if uses > 1:
+            self._uses[pool] = key, uses - 1
+            return
+        del self._uses[pool], self._pools[key]
+        pool.close()
+        resolved = self._resolved[key[0]]
+        resolved.pools -= 1
+        if not resolved.pools:
+            del self._resolved[key[0]]
+            self._end(resolved)
+
+    async def prefetch(self, namespace: str | None = None, *, timeout: float | None = 30.0) -> None:
+        """Hold every EndpointSlice of a namespace, or (None) of all, in one watch; pools of their Services need none.
+
+        For gateways, that call most of what there is: one request, and each pool is ready at once. It costs what all
+        the changes in these namespaces cost; others are better off without.
+
+        Raises:
+            DiscoveryError: the first list failed, for this reason. It goes on being tried.
+            NotReady: no answer within `timeout` seconds.
+        """
+        self._check()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._kubernetes().prefetch(namespace)
+        except TimeoutError:
+            raise NotReady(f"the EndpointSlices of {namespace or 'all namespaces'} did not come in time") from None
+
+    # Integrations
+
+    def middleware(
+        self,
+        *,
+        routes: Mapping[str, Route | Target | str] | None = None,
+        fallback: Literal["service"] | None = "service",
+        ready_timeout: float = 5.0,
+        short_names: bool = False,
+        key: KeyOf | None = None,
+        balancer: Balancer | None = None,
+        retry: RetryPolicy | None = None,
+        failures: tuple[type[BaseException], ...] = FAILURES,
+    ) -> Middleware:
+        """A client middleware for aiohttp: `ClientSession(middlewares=[disco.middleware()])`.
+
+        Args:
+            routes: by host, the target (or `Route`) that its requests go to.
+            fallback: "service" sends requests by their name while nothing is known; None fails them with `NotReady`.
+            ready_timeout: seconds to wait for a host's first answer before that.
+            short_names: take `SVC.NS` and `SVC` for Services too.
+            key: what a hash policy places a request by.
+            balancer: as in `pool`.
+            retry: as in `pool`.
+            failures: as in `pool`.
+
+        Raises:
+            InvalidTarget: a route's target cannot be read.
+            ConfigurationError: an option cannot be used.
+        """
+        if fallback not in ("service", None):
+            raise ConfigurationError(f"fallback={quote(fallback)} is unknown", next_step='Give "service" or None')
+        if not ready_timeout >= 0:
+            raise ConfigurationError(f"ready_timeout={quote(ready_timeout)} is not a number of seconds")
+        options = PoolOptions(balancer=balancer or LeastRequest(), retry=retry or RetryPolicy(), failures=failures)
+        directory = Directory(
+            self,
+            {host.lower().removesuffix("."): route(given) for host, given in (routes or {}).items()},
+            options,
+            key,
+            domain=self._domain or cluster_domain(),
+            short_names=short_names,
+        )
+        self._directories.append(directory)
+        return Middleware(directory, fallback, ready_timeout, self._emit, self._rng)
+
+    # Wiring
+
+    def _check(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"this Discovery is {self._closed}")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise RuntimeError("this Discovery belongs to another event loop: make one in each loop")
+
+    def _settle(self, target: Target | Resolver) -> Target | Resolver:
+        """The target with the client's own namespace where it names none."""
+        if isinstance(target, Endpoints) and target.namespace is None:
+            if self._namespace is None:
+                self._namespace = own_namespace(self._kubeconfig, self._context)
+            return attrs.evolve(target, namespace=self._namespace)
+        if not isinstance(target, Endpoints | Static | Resolver):
+            raise InvalidTarget(
+                f"{quote(target)} is no target", next_step="Give its text, a typed target or a Resolver"
+            )
+        return target
+
+    def _resolve(self, target: Target | Resolver) -> _Resolved:
+        resolved = self._resolved.get(target)
+        if resolved is None:
+            assert self._loop is not None
+            membership = Membership(str(target), emit=self._emit, clock=self._loop.time)
+            task = self._loop.create_task(self._keep(self._resolver(target), membership), name=f"resolve {target}")
+            resolved = self._resolved[target] = _Resolved(membership, task)
+        return resolved
+
+    def _resolver(self, target: Target | Resolver) -> Resolver:
+        if isinstance(target, Endpoints):
+            return EndpointsResolver(target, self._kubernetes().subscribe, self._emit)
+        return StaticResolver(target) if isinstance(target, Static) else target
+
+    async def _keep(self, resolver: Resolver, membership: Membership) -> None:
+        """Run a resolver; one that breaks is told of, and run again."""
+        failures = 0
+        while True:
+            try:
+                await resolver.run(membership)
+            except Exception as error:  # noqa: BLE001 - a resolver may be anybody's
+                failures += 1
+                membership.failed(error)
+                self._emit(Event("resolver.failed", membership.name, {"error": repr(error)}))
+                await asyncio.sleep(REFUSED.delay(failures, self._rng))
+            else:
+                return
+
+    def _end(self, resolved: _Resolved) -> None:
+        if resolved.task.cancel():
+            self._ending.add(resolved.task)
+            resolved.task.add_done_callback(self._ending.discard)
+
+    def _kubernetes(self) -> Watches:
+        if self._watches is None:
+            self._access = Access(Credentials(self._kubeconfig, self._context))
+            self._watches = Watches(self._access, emit=self._emit, rng=self._rng, reconcile=self._reconcile)
+        return self._watches
+
+    def _forked(self) -> None:
+        """In a child process nothing here works: the sockets and the loop are the parent's."""
+        self._closed = "of the process that was forked: make one in each process"
+        for pool in self._pools.values():
+            pool.close()
+
+
+def cluster_domain(path: Path = RESOLV_CONF) -> str:
+    """The cluster's domain, from the search list that a kubelet writes (`NS.svc.DOMAIN`), else `cluster.local`."""
+    with suppress(OSError, UnicodeDecodeError):
+        for line in path.read_text().splitlines():
+            words = line.split()
+            for name in words[1:] if words[:1] == ["search"] else ():
+                before, mark, domain = name.rstrip(".").partition("svc.")
+                if mark and domain and (not before or before.endswith(".")):
+                    return domain
+    return CLUSTER_DOMAIN
+
+
+def _after_fork() -> None:
+    for discovery in tuple(_open):
+        discovery._forked()  # noqa: SLF001 - our own
+
+
+os.register_at_fork(after_in_child=_after_fork)

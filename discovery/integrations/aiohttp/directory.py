@@ -1,0 +1,174 @@
+"""The hosts a middleware has met, and the pool of each.
+
+Opens a pool when a host is first asked for, closes it when nobody has asked for ten minutes, and remembers for a
+moment the hosts that are no Service of the cluster.
+"""
+
+import asyncio
+from typing import Protocol
+
+import attrs
+from yarl import URL
+
+from ...errors import DiscoveryError
+from ...pool import Pool, PoolOptions
+from ...targets import Target
+from .hosts import name_of
+from .routes import KeyOf, Route
+
+IDLE = 600.0
+"""Seconds without a request after which a host's pool is closed."""
+
+MOST = 1000
+"""Hosts with a pool; beyond, the one that was asked for the longest ago makes room."""
+
+UNKNOWN = 5.0
+"""Seconds for which an unknown service is taken to be unknown still."""
+
+SWEEP = 60.0
+
+SECURE = frozenset({"https", "wss"})
+SCHEMES = SECURE | {"http", "ws"}
+
+
+class Pools(Protocol):
+    """Where pools come from, and where they are given back."""
+
+    def open(self, target: Target, options: PoolOptions) -> Pool:
+        """The pool of a target, counted as one more use of it."""
+
+    def close(self, pool: Pool) -> None:
+        """One use less."""
+
+
+@attrs.define(eq=False)
+class Host:
+    """A host that means a target. `used` and `until` are in the loop's time.
+
+    `short`: the name could mean another thing. `unknown`: what was wrong with it, held on to until `until`.
+    """
+
+    name: str
+    target: Target
+    options: PoolOptions
+    key: KeyOf | None
+    pool: Pool
+    opened: float
+    used: float
+    short: bool = False
+    falling_back: bool = False
+    unknown: DiscoveryError | None = None
+    until: float = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to pick from, as usual."""
+        return self.unknown is None and not self.falling_back and self.pool.usable
+
+
+class Directory:
+    """From a URL to the pool of its host.
+
+    Args:
+        pools: where they come from.
+        routes: by host, in lower case, what goes elsewhere than the name says.
+        options: of the pools, where a route says nothing.
+        key: likewise.
+        domain: the cluster's.
+        short_names: whether `SVC.NS` and `SVC` are names of Services too.
+    """
+
+    def __init__(
+        self,
+        pools: Pools,
+        routes: dict[str, Route],
+        options: PoolOptions,
+        key: KeyOf | None,
+        *,
+        domain: str,
+        short_names: bool,
+    ) -> None:
+        self._pools = pools
+        self._routes = routes
+        self._options = options
+        self._key = key
+        self._domain = domain
+        self._short_names = short_names
+        self._hosts: dict[tuple[str, int], Host] = {}
+        self._foreign: set[tuple[str, int]] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def find(self, url: URL) -> Host | None:
+        """The host of this URL, None where requests pass untouched."""
+        place = url.raw_host or "", url.port or 0
+        host = self._hosts.get(place)
+        if host is None:
+            return None if place in self._foreign else self._meet(place, url)
+        host.used = asyncio.get_running_loop().time()
+        if host.unknown is not None and host.used >= host.until:
+            self._reopen(host)
+        return host
+
+    def remember_unknown(self, host: Host, error: DiscoveryError) -> None:
+        """Stop watching for a Service that is not there; look again after a while."""
+        if host.unknown is None:
+            host.unknown = error
+            host.until = asyncio.get_running_loop().time() + UNKNOWN
+            self._pools.close(host.pool)
+
+    def aclose(self) -> None:
+        """Give every pool back."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for host in self._hosts.values():
+            self._close(host)
+        self._hosts.clear()
+
+    def _meet(self, place: tuple[str, int], url: URL) -> Host | None:
+        found = self._means(place, url)
+        if found is None:
+            if len(self._foreign) >= 10 * MOST:
+                self._foreign.clear()
+            self._foreign.add(place)
+            return None
+        route, short = found
+        options = attrs.evolve(
+            self._options,
+            balancer=route.balancer or self._options.balancer,
+            retry=route.retry or self._options.retry,
+        )
+        if len(self._hosts) >= MOST:
+            self._evict(min(self._hosts, key=lambda one: self._hosts[one].used))
+        now = asyncio.get_running_loop().time()
+        pool = self._pools.open(route.target, options)
+        host = Host(f"{place[0]}:{place[1]}", route.target, options, route.key or self._key, pool, now, now, short)
+        self._hosts[place] = host
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+        return host
+
+    def _means(self, place: tuple[str, int], url: URL) -> tuple[Route, bool] | None:
+        route = self._routes.get(place[0].lower().removesuffix("."))
+        if route is not None:
+            return route, False
+        if url.scheme not in SCHEMES or not place[1]:
+            return None
+        name = name_of(place[0], self._domain, short_names=self._short_names)
+        return (Route(name.target(place[1])), name.short) if name else None
+
+    def _reopen(self, host: Host) -> None:
+        host.unknown, host.opened = None, host.used
+        host.pool = self._pools.open(host.target, host.options)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        for place in [place for place, host in self._hosts.items() if loop.time() - host.used >= IDLE]:
+            self._evict(place)
+        self._sweeping = loop.call_later(SWEEP, self._sweep) if self._hosts else None
+
+    def _evict(self, place: tuple[str, int]) -> None:
+        self._close(self._hosts.pop(place))
+
+    def _close(self, host: Host) -> None:
+        if host.unknown is None:
+            self._pools.close(host.pool)

@@ -1,0 +1,67 @@
+"""Our errors as aiohttp's: what leaves a request is an `aiohttp.ClientError`, as all who call aiohttp expect.
+
+All are `ClientConnectionError` and none a `ClientOSError`: on the latter aiohttp runs the whole chain of middlewares
+once more, and attempts would not be bounded by what the user said.
+"""
+
+import aiohttp
+
+from ... import errors
+from ...retrying import Outcome
+
+
+class NotReady(errors.NotReady, aiohttp.ClientConnectionError):
+    """`discovery.NotReady`, leaving a request."""
+
+
+class NoBackends(errors.NoBackends, aiohttp.ClientConnectionError):
+    """`discovery.NoBackends`, leaving a request."""
+
+
+class ServiceNotFound(errors.ServiceNotFound, aiohttp.ClientConnectionError):
+    """`discovery.ServiceNotFound`, leaving a request."""
+
+
+class PortNotFound(errors.PortNotFound, aiohttp.ClientConnectionError):
+    """`discovery.PortNotFound`, leaving a request."""
+
+
+class RetriesExhausted(errors.RetriesExhausted, aiohttp.ClientConnectionError):
+    """`discovery.RetriesExhausted`, leaving a request."""
+
+
+KINDS: dict[type[errors.DiscoveryError], type[errors.DiscoveryError]] = {
+    errors.NotReady: NotReady,
+    errors.NoBackends: NoBackends,
+    errors.ServiceNotFound: ServiceNotFound,
+    errors.PortNotFound: PortNotFound,
+    errors.RetriesExhausted: RetriesExhausted,
+}
+
+
+def client_error(error: errors.DiscoveryError) -> errors.DiscoveryError:
+    """The same error as one of aiohttp's, with the same message, fields and cause."""
+    kind = KINDS.get(type(error))
+    if kind is None:
+        return error
+    made = kind.__new__(kind)
+    made.args = error.args
+    made.__dict__.update(error.__dict__)
+    made.__cause__ = error.__cause__
+    return made
+
+
+def judge(error: BaseException) -> Outcome:
+    """What an error of aiohttp before the response's headers means.
+
+    A bare TimeoutError is the caller's own limit (`ClientTimeout.total`): the time for everything is over.
+    """
+    if isinstance(error, Unsent | aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+        return Outcome.UNSENT
+    if isinstance(error, aiohttp.ClientOSError | aiohttp.ServerConnectionError):
+        return Outcome.SENT
+    return Outcome.FINAL
+
+
+class Unsent(aiohttp.ClientConnectionError):
+    """The connection broke before the request went out; the cause tells how."""

@@ -1,0 +1,375 @@
+"""Drives a reflector: does the lists and watches that it asks for, and shares what they bring among many readers.
+
+One informer is one watch. Readers ask for groups (a service's slices); the watch selects what they ask for and no
+more. When a group is added while the watch is open, its objects are listed as they were at the version where the
+watch stands (resourceVersionMatch=Exact) while the old watch goes on, and a wider watch is opened from that version:
+what the old one has brought since then is known by version and not taken twice. Nobody misses an event, and nobody
+goes back in time.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import attrs
+
+from ..errors import ApiUnavailable, DiscoveryError
+from ..events import Event, Hook
+from ..turns import Turns
+from . import reflector
+from .access import Access
+from .failures import NETWORK_ERRORS, failure_of, status_error, unreachable, unreadable
+from .kinds import Kind
+from .lines import Lines
+from .listing import Listing
+from .lists import DECODE_ERRORS
+from .objects import WatchEvent, decode_error, decode_event
+from .reflector import Ended, Failed, Listed, Outcome, State, Watch
+from .store import Changes, Group, Store
+
+IDLE = 90.0
+"""Seconds without a byte after which a watch is taken for dead: one and a half times the usual minute of bookmarks."""
+
+
+class Reader(Protocol):
+    """Hears of one group. Called from the informer's task: it must only take note."""
+
+    def changed(self, changes: Changes) -> None:
+        """By name, what came or changed, or None for what went."""
+
+    def synced(self) -> None:
+        """All there is has been told, and the watch speaks."""
+
+    def failed(self, error: Exception, since: float) -> None:
+        """The watch is broken, and last spoke at `since` (the loop's time)."""
+
+
+@attrs.define
+class _Stream:
+    """A watch: the newest version it has told, whether it told anything, and when it was opened (None: not yet)."""
+
+    version: str
+    opened: float | None = None
+    heard: bool = False
+
+    def lasted(self, now: float) -> float:
+        """Seconds it has been open."""
+        return 0.0 if self.opened is None else now - self.opened
+
+
+class Informer:
+    """One list and watch of a kind, in a namespace or (None) in all.
+
+    Args:
+        access: the way to the server.
+        kind: what is watched.
+        namespace: None for all.
+        everything: hold every group there is, not only those that are read.
+        emit: takes events.
+        rng: spreads pauses and the lengths of watches.
+        reconcile: seconds after which a list is read anyway, None for never.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        kind: Kind,
+        namespace: str | None,
+        *,
+        everything: bool,
+        emit: Hook,
+        rng: random.Random,
+        reconcile: float | None = None,
+    ) -> None:
+        self._access = access
+        self._listing = Listing(access, kind, namespace)
+        self._kind = kind
+        self._namespace = namespace
+        self._everything = everything
+        self._emit = emit
+        self._rng = rng
+        self._reconcile = reconcile
+        self._store = Store()
+        self._readers: dict[Group, list[Reader]] = {}
+        self._listed: frozenset[Group] | None = None
+        self._synced = False
+        self._error: tuple[Exception, float] | None = None
+        self._widened = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._heard_at = 0.0
+        self._listed_at = 0.0
+        self._told: set[tuple[str, str, str, str]] | None = None
+        self._known: set[tuple[str, str, str, str]] = set()
+
+    def __repr__(self) -> str:
+        where = self._namespace or "all namespaces"
+        return f"<Informer {self._kind.full_name} in {where}: {len(self._store)} held, {len(self._readers)} read>"
+
+    # Readers
+
+    def add(self, group: Group, reader: Reader) -> Callable[[], None]:
+        """Tell this reader of a group from now on, what is held first; returns what ends it."""
+        readers = self._readers.setdefault(group, [])
+        readers.append(reader)
+        if self._holds(group):
+            held = self._store.group(group)
+            if held:
+                reader.changed(dict(held))
+            reader.synced()
+        else:
+            self._widened.set()
+        if self._error is not None:
+            reader.failed(*self._error)
+
+        def leave() -> None:
+            if reader in readers:
+                readers.remove(reader)
+            if not readers and self._readers.get(group) is readers:
+                del self._readers[group]
+                self._release(group)
+
+        return leave
+
+    async def settled(self) -> None:
+        """Wait for the first list; raises the error of the first try where that failed."""
+        await self._settled.wait()
+        if not self._synced and self._error is not None:
+            raise self._error[0]
+
+    def _holds(self, group: Group) -> bool:
+        return self._synced and (self._everything or (self._listed is not None and group in self._listed))
+
+    def _release(self, group: Group) -> None:
+        """The next watch selects less; until then what comes for this group is passed over."""
+        if not self._everything:
+            self._store.forget(group)
+            if self._listed is not None:
+                self._listed -= {group}
+
+    def _tell(self, groups: Iterable[Group], call: Callable[[Reader], None]) -> None:
+        for group in groups:
+            for reader_ in tuple(self._readers.get(group, ())):
+                try:
+                    call(reader_)
+                except Exception as error:  # noqa: BLE001 - one reader's fault is not the others'
+                    self._emit(Event("reader.failed", self._name(), {"error": repr(error)}))
+
+    # The loop
+
+    async def run(self) -> None:
+        """List and watch until cancelled; nothing else ends it."""
+        state = State()
+        effect = reflector.start(state, self._rng)
+        while True:
+            if effect.delay:
+                await asyncio.sleep(effect.delay)
+            state, effect = reflector.step(state, await self._do(effect), self._rng)
+
+    async def _do(self, effect: reflector.Effect) -> Outcome:
+        loop = asyncio.get_running_loop()
+        stream = _Stream(effect.version)
+        try:
+            if isinstance(effect, Watch):
+                return await self._watch(effect, stream)
+            version = await self._list(effect.version)
+            self._heard_at = self._listed_at = loop.time()
+            return Listed(version)
+        except Exception as error:  # noqa: BLE001 - nothing may end the loop: whatever it is, it is told and tried again
+            return self._failed(error, stream)
+
+    def _failed(self, error: Exception, stream: _Stream) -> Outcome:
+        now = asyncio.get_running_loop().time()
+        lasted = stream.lasted(now)
+        if isinstance(error, TimeoutError) and lasted >= IDLE:
+            return Ended(stream.version, lasted, heard=stream.heard)
+        if not isinstance(error, DiscoveryError):
+            error = self._typed(error)
+        failure = failure_of(error)
+        if failure != "expired":
+            first = self._error is None
+            self._error = error, self._heard_at or now
+            self._emit(Event("watch.failed" if first else "watch.retry", self._name(), {"error": str(error)}))
+            since = self._error[1]
+            self._settled.set()
+            self._tell(tuple(self._readers), lambda one: one.failed(error, since))
+        retry_after = error.retry_after if isinstance(error, ApiUnavailable) else None
+        return Failed(failure, stream.version, lasted, retry_after)
+
+    def _typed(self, error: Exception) -> DiscoveryError:
+        if isinstance(error, NETWORK_ERRORS):
+            return unreachable("the API server", error)
+        return unreadable(self._name(), error)
+
+    def _speaks(self) -> None:
+        """The watch is open, or a list is whole: what was wrong is over."""
+        self._heard_at = asyncio.get_running_loop().time()
+        if self._error is not None:
+            self._error = None
+            self._emit(Event("watch.recovered", self._name()))
+        self._tell((group for group in tuple(self._readers) if self._holds(group)), lambda one: one.synced())
+
+    # Lists
+
+    async def _list(self, version: str) -> str:
+        """Read everything that is asked for and put it in the place of what is held."""
+        wanted = frozenset(self._readers)
+        newer, found = await self._listing.read(self._selected(wanted), version)
+        differences = list(self._store.differences(newer, tuple(self._readers)))
+        self._store, self._listed, self._synced = newer, wanted, True
+        self._known.clear()
+        self._settled.set()
+        for group, changes in differences:
+            self._tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
+        self._speaks()
+        return found
+
+    # Watches
+
+    async def _watch(self, effect: Watch, stream: _Stream) -> Outcome:
+        """Watch to the end of the stream, and widen it as often as a group is added."""
+        while missing := self._missing():
+            await self._fill(missing, stream.version)
+        while True:
+            self._widened.clear()
+            following = asyncio.create_task(self._follow(effect.seconds, stream))
+            try:
+                if not await self._until_widened(following):
+                    return self._ended(following.result(), stream)
+                base, self._told = stream.version, set()
+                await asyncio.sleep(0)  # those who are added together are asked for together
+                await self._fill(self._missing(), base)
+                self._known |= self._told
+                stream.version = base
+            finally:
+                self._told = None
+                following.cancel()
+                await asyncio.wait({following})
+
+    async def _until_widened(self, following: "asyncio.Task[None]") -> bool:
+        """Wait until the stream is over (False) or a group is missing (True)."""
+        while True:
+            widened = asyncio.create_task(self._widened.wait())
+            try:
+                await asyncio.wait({following, widened}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                widened.cancel()
+            if following.done():
+                return False
+            self._widened.clear()
+            if self._missing():
+                return True
+
+    def _ended(self, _result: None, stream: _Stream) -> Outcome:
+        now = asyncio.get_running_loop().time()
+        due = self._reconcile is not None and now - self._listed_at >= self._reconcile
+        return Ended(stream.version, stream.lasted(now), heard=stream.heard, due=due)
+
+    def _missing(self) -> frozenset[Group]:
+        if self._everything or self._listed is None:
+            return frozenset()
+        return frozenset(self._readers) - self._listed
+
+    async def _fill(self, groups: frozenset[Group], version: str) -> None:
+        """Take in the objects of groups that the list did not have, as they were at `version`."""
+        more, _ = await self._listing.read(self._selected(groups), version, exact=True)
+        self._listed = (self._listed or frozenset()) | (groups & frozenset(self._readers))
+        for group in groups:
+            found = dict(more.group(group))
+            for held in found.values():
+                self._store.put(held)
+            if found:
+                self._tell((group,), lambda one, found=found: one.changed(found))  # type: ignore[misc]
+            self._tell((group,), lambda one: one.synced())
+
+    async def _follow(self, seconds: int, stream: _Stream) -> None:
+        """Take in what one stream brings, until it ends."""
+        query = {
+            **self._kind.select(self._selected(self._listed or frozenset())),
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": stream.version,
+            "timeoutSeconds": str(seconds),
+        }
+        lines, turns, loop = Lines(), Turns(), asyncio.get_running_loop()
+        async with self._access.open(
+            self._kind.path(self._namespace),
+            query,
+            verb="watch",
+            resource=self._kind.full_name,
+            namespace=self._namespace,
+            timeout=IDLE,
+        ) as response:
+            if stream.opened is None:
+                stream.opened = loop.time()
+            self._speaks()
+            async for chunk in response.content.iter_any():
+                turns.start()
+                self._heard_at = loop.time()
+                for line in lines.feed(chunk):
+                    self._take(line, stream)
+                    if turns.due():
+                        await turns.give()
+        for line in lines.finish():
+            self._take(line, stream)
+
+    def _take(self, line: bytes, stream: _Stream) -> None:
+        """One line of a watch."""
+        try:
+            event = decode_event(line)
+        except DECODE_ERRORS as error:
+            self._skip("undecodable", repr(error)[:200])
+            return
+        if event.type == "ERROR":
+            self._refuse(line)
+        meta = event.object.metadata
+        if event.type != "BOOKMARK" and not (event.object.kind == self._kind.name and meta.name):
+            self._skip("wrong kind", event.object.kind[:80])
+            return
+        if event.type in ("ADDED", "MODIFIED", "DELETED"):
+            self._apply(event, line)
+        elif event.type != "BOOKMARK":
+            self._skip("unknown type", event.type[:80])
+            return
+        stream.heard = True
+        if meta.resourceVersion:
+            stream.version = meta.resourceVersion
+
+    def _apply(self, event: WatchEvent, line: bytes) -> None:
+        meta = event.object.metadata
+        seen = event.type, meta.namespace, meta.name, meta.resourceVersion
+        if self._known and seen in self._known:
+            self._known.discard(seen)
+            return
+        held = self._kind.from_line(meta, line)
+        kept = event.type != "DELETED" and self._holds((held.namespace, held.group))
+        gone = self._store.put(held) if kept else self._store.drop(held.key)
+        if self._told is not None and (kept or gone):
+            self._told.add(seen)
+        if kept:
+            self._change(held.namespace, held.group, {held.name: held})
+        if gone is not None:
+            self._change(gone.namespace, gone.group, {gone.name: None})
+
+    def _change(self, namespace: str, group: str, changes: Changes) -> None:
+        self._tell(((namespace, group),), lambda one: one.changed(changes))
+
+    def _refuse(self, line: bytes) -> None:
+        """An error within a stream that began well."""
+        status = decode_error(line).object
+        what = f"watch {self._name()}"
+        wait = status.details.retry_after_seconds if status.details else None
+        raise status_error(
+            status.code or 500, status, what, "watch", self._kind.full_name, self._namespace, "the API server", wait
+        )
+
+    def _skip(self, reason: str, detail: str) -> None:
+        self._emit(Event("watch.skipped", self._name(), {"reason": reason, "detail": detail}))
+
+    # Requests
+
+    def _selected(self, groups: frozenset[Group]) -> frozenset[str] | None:
+        return None if self._everything else frozenset(name for _, name in groups)
+
+    def _name(self) -> str:
+        return f"{self._kind.full_name} in {self._namespace or 'all namespaces'}"

@@ -1,0 +1,225 @@
+"""The backends of one target, as its resolver tells them: who may be picked, and what is learnt of each.
+
+All pools of a target share one membership, and with it the record (`Node`) of each backend. What is picked from is one
+list that is changed in place: a change costs what changed. What users read is built when it is read.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+
+from .balancing import Node
+from .errors import NoBackends
+from .events import Event, Hook
+from .model import Backend, BackendId, Candidate, Snapshot
+
+UNUSED = -1
+
+
+class Membership:
+    """The sink of one resolver. Implements `resolvers.Sink` and `balancing.Members`."""
+
+    def __init__(self, name: str, *, emit: Hook, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.nodes: list[Node] = []
+        self.version = 0
+        self.synced_at: float | None = None
+        self.last_error: Exception | None = None
+        self.standing_in = False
+        self._emit = emit
+        self._clock = clock
+        self._records: dict[BackendId, Node] = {}
+        self._ready = 0
+        self._serving_on = 0
+        self._stale_since: float | None = None
+        self._broken: Exception | None = None
+        self._wrong: Exception | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._snapshot: Snapshot | None = None
+        self.listeners: set[Callable[[BackendId], object]] = set()
+
+    # What a resolver tells
+
+    def replace(self, backends: Iterable[Backend]) -> None:
+        """These are all there are."""
+        given = {backend.id: backend for backend in backends}
+        self.update(given.values(), [key for key in self._records if key not in given])
+        self.synced()
+
+    def update(self, changed: Iterable[Backend], removed: Iterable[BackendId]) -> None:
+        """These are new or different, and those are gone."""
+        touched: list[BackendId] = []
+        for key in removed:
+            node = self._records.pop(key, None)
+            if node is not None:
+                self._count(node.backend, -1)
+                self._take_out(node)
+                touched.append(key)
+        touched.extend(backend.id for backend in changed if self._put(backend))
+        if touched:
+            touched.extend(self._stand_in())
+            self._changed(touched)
+
+    def synced(self) -> None:
+        """All that is there has been told, and the source speaks."""
+        if self._stale_since is not None or self._broken is not None:
+            self._stale_since = self._broken = None
+            self._conclude()
+        if self.synced_at is None:
+            self.synced_at = self._clock()
+            self._emit(Event("pool.synced", self.name, {"backends": len(self.nodes)}))
+            self.wake()
+
+    def failed(self, error: Exception, since: float | None = None) -> None:
+        """The source cannot be read; what was told holds on."""
+        if self._stale_since is None:
+            self._stale_since = since if since is not None else self._clock()
+        self._broken = error
+        self._conclude()
+
+    def note(self, error: Exception | None) -> None:
+        """What is wrong with what the source says."""
+        if error is not self._wrong:
+            self._wrong = error
+            self._conclude()
+
+    # What pools read
+
+    def now(self) -> float:
+        """The clock that all times here are of."""
+        return self._clock()
+
+    def stale_for(self) -> float:
+        """Seconds since the source last spoke, 0 while it speaks."""
+        return 0.0 if self._stale_since is None else max(0.0, self._clock() - self._stale_since)
+
+    @property
+    def not_ready(self) -> int:
+        """Known backends that are not ready."""
+        return len(self._records) - self._ready
+
+    def snapshot(self) -> Snapshot:
+        """What may be picked now; built once for each version."""
+        if self._snapshot is None or self._snapshot.synced_at != self.synced_at:
+            backends = tuple(sorted((node.backend for node in self.nodes), key=_order))
+            self._snapshot = Snapshot(backends=backends, version=self.version, synced_at=self.synced_at)
+        return self._snapshot
+
+    def usable(self, key: BackendId) -> Backend | None:
+        """The backend of this identity, if it may be picked."""
+        node = self._records.get(key)
+        return node.backend if node is not None and node.index != UNUSED else None
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Every backend known, in or out, and why."""
+        for node in sorted(self._records.values(), key=lambda one: _order(one.backend)):
+            usable = node.index != UNUSED
+            yield Candidate(
+                backend=node.backend, usable=usable, reason=_reason(node.backend, usable), in_flight=node.in_flight
+            )
+
+    async def turned(self) -> None:
+        """Wait for the next change of what may be picked, of the sync or of the error."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    # How it is kept
+
+    def _put(self, backend: Backend) -> bool:
+        """Keep a backend as it is now; False where that is what it was."""
+        node = self._records.get(backend.id)
+        if node is None:
+            node = self._records[backend.id] = Node(backend)
+        elif node.backend == backend:
+            return False
+        else:
+            self._count(node.backend, -1)
+            node.backend = backend
+        self._count(backend, 1)
+        if self._may_pick(backend):
+            self._put_in(node)
+        else:
+            self._take_out(node)
+        return True
+
+    def _may_pick(self, backend: Backend) -> bool:
+        return _stands_in(backend) if self.standing_in else backend.ready
+
+    def _count(self, backend: Backend, one: int) -> None:
+        self._ready += backend.ready and one
+        self._serving_on += _stands_in(backend) and one
+
+    def _stand_in(self) -> Iterable[BackendId]:
+        """When nothing is ready, those that still serve while they terminate take over (KEP-1669), and back."""
+        standing_in = not self._ready and bool(self._serving_on)
+        if standing_in == self.standing_in:
+            return ()
+        self.standing_in = standing_in
+        for node in self._records.values():
+            if self._may_pick(node.backend):
+                self._put_in(node)
+            else:
+                self._take_out(node)
+        return tuple(self._records)
+
+    def _put_in(self, node: Node) -> None:
+        if node.index == UNUSED:
+            node.index = len(self.nodes)
+            self.nodes.append(node)
+
+    def _take_out(self, node: Node) -> None:
+        """The last one takes its place: the order of `nodes` means nothing."""
+        if node.index != UNUSED:
+            last = self.nodes.pop()
+            if last is not node:
+                self.nodes[node.index] = last
+                last.index = node.index
+            node.index = UNUSED
+
+    def _changed(self, touched: list[BackendId]) -> None:
+        self.version += 1
+        self._snapshot = None
+        for listener in self.listeners:
+            for key in touched:
+                listener(key)
+        self._emit(Event("pool.changed", self.name, {"ready": self._ready, "known": len(self._records)}))
+        self.wake()
+
+    def _conclude(self) -> None:
+        self.last_error = self._broken or self._wrong
+        self.wake()
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def why_empty(self) -> Exception:
+        """Why a synced membership has nothing to pick."""
+        known = len(self._records)
+        problem = NoBackends(
+            f"{self.name} has nothing usable: {f'{known} known, none ready' if known else 'no endpoints'}",
+            next_step="Look at the pods' readiness with pool.explain() or `discovery explain`",
+        )
+        problem.__cause__ = self.last_error
+        return problem
+
+
+def _stands_in(backend: Backend) -> bool:
+    return backend.serving and backend.terminating
+
+
+def _order(backend: Backend) -> tuple[str, int, str]:
+    return backend.address, backend.port, backend.id.uid
+
+
+def _reason(backend: Backend, usable: bool) -> str:
+    if usable:
+        return "ready" if backend.ready else "standing in: nothing is ready, and it still serves while it terminates"
+    if backend.terminating:
+        return "terminating" if backend.serving else "terminating, and no longer serving"
+    return "not ready"
