@@ -30,10 +30,11 @@ async def call(
     rng: random.Random,
     emit: Hook,
     name: str,
+    far: str = "",
 ) -> T:
     """Run `attempt` on the first lease, and on others while it fails and may be tried again.
 
-    The attempt releases its lease, whatever happens.
+    The attempt releases its lease, whatever happens. `far` is what to advise where no connection could be made.
 
     Raises:
         RetriesExhausted: every attempt failed in a way that allows another; from the last error.
@@ -45,7 +46,7 @@ async def call(
         if not retriable(judge(error), idempotent=idempotent):
             raise
         if policy.attempts == 1:
-            raise exhausted(name, 1, error) from error
+            raise exhausted(name, 1, error, judge(error), far) from error
         emit(Event("call.retried", name, {"attempt": 1, "error": repr(error)}))
         tried = [first.node]
 
@@ -70,15 +71,15 @@ async def call(
         return await retrying(again)
     except Exception as error:
         if may_retry(error):
-            raise exhausted(name, policy.attempts, error) from error
+            raise exhausted(name, policy.attempts, error, judge(error), far) from error
         raise
 
 
-def exhausted(name: str, attempts: int, error: BaseException) -> RetriesExhausted:
+def exhausted(name: str, attempts: int, error: BaseException, outcome: Outcome, far: str = "") -> RetriesExhausted:
     """The error for when nothing is left to try."""
     tries = "the one attempt" if attempts == 1 else f"each of {attempts} attempts"
     return RetriesExhausted(
         f"{name}: {tries} failed, the last with {type(error).__name__}: {error}",
         attempts=attempts,
-        next_step="Look at the backends with pool.explain()",
+        next_step=(outcome is Outcome.UNSENT and far) or "Look at the backends with pool.explain()",
     )

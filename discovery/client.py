@@ -18,7 +18,7 @@ from .events import Event, Hook, emitter
 from .integrations.aiohttp import Directory, Middleware, Route
 from .integrations.aiohttp.routes import KeyOf, route
 from .kube.access import Access
-from .kube.credentials import Credentials, own_namespace
+from .kube.credentials import Credentials, in_cluster, own_namespace
 from .kube.reflector import REFUSED
 from .kube.watches import Watches
 from .lease import FAILURES
@@ -32,6 +32,8 @@ from .targets import Endpoints, Static, Target, parse
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 CLUSTER_DOMAIN = "cluster.local"
+
+OUTSIDE = "Pod addresses are seldom routed outside the cluster: from there use node-port://{target} or load-balancer://{target}"
 
 _open: "weakref.WeakSet[Discovery]" = weakref.WeakSet()
 
@@ -163,7 +165,15 @@ class Discovery:
         if pool is None:
             resolved = self._resolve(target)
             resolved.pools += 1
-            pool = Pool(resolved.membership, options, emit=self._emit, rng=self._rng, give_back=self.close)
+            far = isinstance(target, Endpoints) and not in_cluster(self._kubeconfig, self._context)
+            pool = Pool(
+                resolved.membership,
+                options,
+                emit=self._emit,
+                rng=self._rng,
+                give_back=self.close,
+                far=OUTSIDE.format(target=str(target).partition("://")[2]) if far else "",
+            )
             self._pools[key] = pool
         self._uses[pool] = key, self._uses.get(pool, (key, 0))[1] + 1
         return pool

@@ -198,7 +198,7 @@ class Membership:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def why_empty(self) -> Exception:
+    def why_empty(self) -> NoBackends:
         """Why a synced membership has nothing to pick."""
         known = len(self._records)
         problem = NoBackends(

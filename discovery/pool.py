@@ -13,7 +13,7 @@ import attrs
 
 from .balancing import Balancer, Key, LeastRequest, Node, Picker
 from .calling import call
-from .errors import ConfigurationError, NoBackends, NotReady
+from .errors import ConfigurationError, DiscoveryError, NoBackends, NotReady
 from .events import Hook
 from .lease import FAILURES, Lease
 from .membership import Membership
@@ -51,12 +51,14 @@ class Pool:
         emit: Hook,
         rng: random.Random,
         give_back: Callable[["Pool"], None],
+        far: str = "",
     ) -> None:
         self._membership = membership
         self._options = options
         self._emit = emit
         self._rng = rng
         self._give_back = give_back
+        self.far = far  # what to advise where no backend can be connected to
         self._picker: Picker = options.balancer.picker(membership, rng)
         self._nodes: Sequence[Node] = membership.nodes  # becomes empty when the pool is closed
         self._failures = options.failures
@@ -162,6 +164,7 @@ class Pool:
             rng=self._rng,
             emit=self._emit,
             name=self._membership.name,
+            far=self.far,
         )
 
     # Knowing
@@ -239,6 +242,10 @@ class Pool:
         except TimeoutError:
             pass
         return held.synced_at is not None
+
+    def why_empty(self) -> DiscoveryError:
+        """Why a pool that is synced has nothing to pick from."""
+        return self._membership.why_empty()
 
     async def changes(self) -> AsyncIterator[Change]:
         """First the current set as soon as there is one, then what was added, removed and updated since.

@@ -1,1 +1,50 @@
 """The `discovery` command: one file a subcommand."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import DiscoveryError
+from . import demo, resolve, watch
+from .codes import INTERRUPTED, USAGE, code_of
+from .output import complain
+
+COMMANDS = (resolve, watch, demo)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Reads the command line."""
+    made = argparse.ArgumentParser(
+        prog="discovery",
+        description="Find the backends of Kubernetes Services, as a program that uses this library finds them.",
+        epilog="Exit codes: 0 done, 1 no usable backend, 2 usage, 3 not reachable or timed out, 4 not permitted, "
+        "5 not found, 130 interrupted.",
+    )
+    made.add_argument("--version", action="version", version=f"aiodiscovery {__version__}")
+    commands = made.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        code: int = asyncio.run(options.run(options))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on. The interpreter flushes stdout once more at its end, which must not fail aloud.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except DiscoveryError as error:
+        complain(error)
+        return code_of(error)
+    except RecursionError:
+        return USAGE
+    return code

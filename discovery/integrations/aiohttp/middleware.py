@@ -137,6 +137,7 @@ class Middleware:
             rng=self.rng,
             emit=self.emit,
             name=host.pool.name,
+            far=host.pool.far,
         )
 
     def _fall_back(self, host: Host) -> None:

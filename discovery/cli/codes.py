@@ -1,0 +1,21 @@
+"""Exit codes, by error."""
+
+from .. import errors
+
+DONE, NO_BACKEND, USAGE, UNREACHABLE, DENIED, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+CODES: dict[type[errors.DiscoveryError], int] = {
+    errors.InvalidTarget: USAGE,
+    errors.ConfigurationError: USAGE,
+    errors.ServiceNotFound: NOT_FOUND,
+    errors.PortNotFound: NOT_FOUND,
+    errors.ResolutionError: NOT_FOUND,
+    errors.Unauthenticated: DENIED,
+    errors.AccessDenied: DENIED,
+    errors.NoBackends: NO_BACKEND,
+}
+
+
+def code_of(error: errors.DiscoveryError) -> int:
+    """The exit code for an error; whatever is not in the table could not be reached, or not in time."""
+    return next((code for kind, code in CODES.items() if isinstance(error, kind)), UNREACHABLE)

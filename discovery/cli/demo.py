@@ -1,0 +1,1 @@
+"""`discovery demo`: the main job, with nothing installed."""

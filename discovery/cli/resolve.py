@@ -1,0 +1,54 @@
+"""`discovery resolve TARGET`: the backends, once."""
+
+import argparse
+import json
+
+from ..errors import NotReady
+from ..pool import Pool
+from .codes import DONE
+from .options import common, discovery, target
+from .output import BACKEND_HEAD, as_json, backend_row, table
+
+EXAMPLES = """examples:
+  discovery resolve alpaca-prod                          the only port of a Service in our own namespace
+  discovery resolve default/alpaca-prod:http             a port by its name
+  discovery resolve endpoints://default/alpaca-prod:80 --output json"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    made = commands.add_parser(
+        "resolve",
+        help="print the backends of a target once",
+        description="Print the backends that a pool of this target would pick from now.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("target", type=target, metavar="TARGET", help="[NS/]SERVICE[:PORT], or a target in full")
+    common(made)
+    made.set_defaults(run=run)
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Print what the target resolves to."""
+    async with discovery(options) as disco:
+        pool = disco.pool(options.target)
+        await answer(pool, options.timeout)
+        backends = pool.backends
+        if options.output == "json":
+            print(json.dumps({"target": pool.name, "backends": [as_json(backend) for backend in backends]}))
+        elif backends:
+            print(table(BACKEND_HEAD, map(backend_row, backends)))
+        if not backends:
+            raise pool.status.last_error or pool.why_empty()
+    return DONE
+
+
+async def answer(pool: Pool, timeout: float) -> None:
+    """Wait for the first answer.
+
+    Raises:
+        DiscoveryError: there is none, for this reason.
+    """
+    if not await pool.settled(timeout):
+        raise pool.status.last_error or NotReady(f"no answer for {pool.name} within {timeout:g} s")

@@ -1,0 +1,74 @@
+"""`discovery watch TARGET`: the backends, as they change."""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+
+from ..model import Change
+from ..pool import Pool
+from .codes import DONE
+from .options import common, discovery, target
+from .output import BACKEND_HEAD, as_json, backend_row, state_of, table
+from .resolve import answer
+
+EXAMPLES = """examples:
+  discovery watch default/alpaca-prod:http               a live table; Ctrl-C ends it
+  discovery watch default/alpaca-prod:http --output json | jq .ready"""
+
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    made = commands.add_parser(
+        "watch",
+        help="follow the backends of a target",
+        description="Print the backends of a target and each change, until interrupted.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("target", type=target, metavar="TARGET", help="[NS/]SERVICE[:PORT], or a target in full")
+    common(made)
+    made.set_defaults(run=run)
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Print each change."""
+    async with discovery(options) as disco:
+        pool = disco.pool(options.target)
+        await answer(pool, options.timeout)
+        if not pool.backends and pool.status.last_error is not None:
+            raise pool.status.last_error
+        show = show_json if options.output == "json" else show_screen if sys.stdout.isatty() else show_lines
+        async for change in pool.changes():
+            show(pool, change)
+            sys.stdout.flush()
+    return DONE
+
+
+def show_json(_pool: Pool, change: Change) -> None:
+    """One change a line."""
+    line: dict[str, object] = {"at": now()}
+    for name in ("added", "removed", "updated"):
+        line[name] = [as_json(backend) for backend in getattr(change, name)]
+    line["ready"] = sum(backend.ready for backend in change.snapshot.backends)
+    print(json.dumps(line))
+
+
+def show_screen(pool: Pool, change: Change) -> None:
+    """The whole table, in the place of the one before."""
+    print(f"{HOME_AND_CLEAR}{pool!r}  {now()}\n\n{table(BACKEND_HEAD, map(backend_row, change.snapshot.backends))}")
+
+
+def show_lines(_pool: Pool, change: Change) -> None:
+    """A line for each backend that came, went or changed: for files and pipes."""
+    for mark, backends in (("+", change.added), ("-", change.removed), ("~", change.updated)):
+        for backend in backends:
+            pod = backend.pod.name if backend.pod else "-"
+            print(f"{now()} {mark} {backend.netloc} {state_of(backend)} {pod}")
+
+
+def now() -> str:
+    """The time, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
