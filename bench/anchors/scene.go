@@ -112,28 +112,35 @@ func modified(slice *discovery.EndpointSlice, version int) event {
 	return event{version, slice.Labels, line}
 }
 
-// record makes `rounds` events for every slice, in turn: in each, one endpoint becomes ready or not, or moves to another
-// address; the last gives endpoint 0 an address of 10.255.0.0/16.
+// record makes `rounds` events for every slice, in turn: in each, one endpoint moves to another address, or ceases to be
+// ready, and is ready again in the next. The last gives endpoint 0 an address of 10.255.0.0/16.
 func (s *scene) record(rounds int) {
 	s.after, s.recorded = append(s.after[:0:0], s.initial...), make([]event, 0, rounds*len(s.initial))
 	for round := range rounds {
 		for i, slice := range s.after {
 			slice = slice.DeepCopy()
-			target := &slice.Endpoints[round%len(slice.Endpoints)]
+			target, before := round%len(slice.Endpoints), max(round-1, 0)%len(slice.Endpoints)
 			switch {
 			case round == rounds-1:
 				slice.Endpoints[0].Addresses[0] = fmt.Sprintf("10.255.%d.%d", i>>8, i&255)
-			case round%4 < 2:
-				target.Addresses[0] = fmt.Sprintf("10.%d.%d.%d", 128+round%100, i>>8, i&255)
+				setReady(slice, 0, true)
+			case round%4 == 2:
+				setReady(slice, target, false)
+			case round%4 == 3:
+				setReady(slice, before, true)
 			default:
-				ready := !*target.Conditions.Ready
-				target.Conditions.Ready, target.Conditions.Serving = &ready, &ready
+				slice.Endpoints[target].Addresses[0] = fmt.Sprintf("10.%d.%d.%d", 128+round%100, i>>8, i&255)
 			}
 			slice.Generation++
 			s.after[i] = slice
 			s.recorded = append(s.recorded, modified(slice, len(s.initial)+len(s.recorded)+1))
 		}
 	}
+}
+
+func setReady(slice *discovery.EndpointSlice, endpoint int, ready bool) {
+	conditions := &slice.Endpoints[endpoint].Conditions
+	conditions.Ready, conditions.Serving = &ready, &ready
 }
 
 // publish appends to the log and wakes the streams. The caller holds the lock.
@@ -165,8 +172,7 @@ func (s *scene) flip(service string) {
 	s.flips[service]++
 	i := own[turn/2%len(own)]
 	slice := s.slices[i].DeepCopy()
-	ready, conditions := turn%2 == 1, &slice.Endpoints[turn/2%len(slice.Endpoints)].Conditions
-	conditions.Ready, conditions.Serving = &ready, &ready
+	setReady(slice, turn/2%len(slice.Endpoints), turn%2 == 1)
 	s.slices[i] = slice
 	change := modified(slice, s.version+1)
 	s.stamps = append(s.stamps, monotonic())

@@ -1,0 +1,73 @@
+"""The table of all figures, as the docs and the README show it."""
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .figures import Figure
+from .programs import ROOT
+
+PAGE = """\
+# Benchmarks
+
+<!-- Written by `make bench`: change bench/report.py instead. -->
+
+`make bench` measures every figure that this library promises, each beside what it is compared with, and writes this
+page. It needs Linux, Go and openssl: it builds client-go programs and a real etcd and kube-apiserver from their Go
+modules. A ratio comes from one run in which both sides took turns; of {runs} runs the median counts.
+
+Measured with {python} on {cores} cores, Kubernetes 1.36.3 and client-go 0.36.3.
+
+{table}
+
+"""
+
+NOTES = """\
+What is timed:
+
+- **First sync** begins in a process whose access is configured: credentials are read and one small request is made, on
+  both sides. It ends when all 10,000 slices are held. Then 100 pools of services chosen at random must pick a backend
+  with the right address, port, node, zone and pod, while the server's own count of requests stays as it is. Memory is
+  the resident set over that same process before; the garbage collector is left alone.
+- **Event latency** is from just before a write is sent until a consumer has it: a handler of the informer, or the loop
+  over `pool.changes()`. Both run at once and see the same events.
+- **Replay** sends 50,000 events of 100 Services through one connection as fast as they are taken. client-go keeps
+  each Service's usable backends in a map; here they are in 100 open pools, and all of these must be right at the end.
+  A pool that is behind takes up the newest state of a slice and passes over those before it; client-go hands over each.
+- **Big service** is the processor time of one event, from the socket to the pool, at a service of 5,000 endpoints in 50
+  slices beside one of 100 endpoints in one slice. The same steps without an event are taken off both.
+- **Pick** is `with pool.pick(): pass` beside the same with an object that does nothing.
+- **Middleware** is GETs by 32 tasks in one process over 10 servers in another.
+- **Import** is the sum of all modules' own times as `-X importtime` tells them, the best of 15.
+"""
+
+MARKS = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """As Markdown."""
+    rows = ["| what | value | ours | beside | to reach | met |", "| --- | --- | --- | --- | --- | --- |"]
+    for figure in figures:
+        value = f"{figure.value:,.0f}" if figure.value >= 1000 else f"{figure.value:.3g}"
+        met = ("yes" if figure.met else "**no**") if figure.bound else ""
+        cells = figure.what, f"{value} {figure.unit}", figure.ours, figure.anchor, figure.bound, met
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def write(figures: Sequence[Figure], runs: int, root: Path = ROOT) -> None:
+    """Into the docs, and into the README between its marks."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    page = PAGE.format(runs=runs, python=python, cores=len(os.sched_getaffinity(0)), table=table(figures))
+    place = root / "docs" / "reference" / "benchmarks.md"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(page + NOTES)
+    readme = root / "README.md"
+    text, count = MARKS.subn(lambda found: f"{found[1]}\n{table(figures)}\n\n{found[2]}", readme.read_text())
+    if count:
+        readme.write_text(text)
+    else:
+        print("README.md has no <!-- bench --> and <!-- /bench -->: its table was not written", file=sys.stderr)
