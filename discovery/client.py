@@ -256,7 +256,7 @@ class Discovery:
             short_names=short_names,
         )
         self._directories.append(directory)
-        return Middleware(directory, fallback, ready_timeout, self._emit, self._rng)
+        return Middleware(directory, fallback, ready_timeout, self._emit)
 
     # Wiring
 

@@ -12,13 +12,13 @@ from typing import Self, TypeVar
 import attrs
 
 from .balancing import Balancer, Key, LeastRequest, Node, Picker
-from .calling import call
+from .calling import Rules, call
 from .errors import ConfigurationError, DiscoveryError, NoBackends, NotReady
 from .events import Hook
 from .lease import FAILURES, Lease
 from .membership import Membership
 from .model import Backend, BackendId, Candidate, Change, PoolStatus, Snapshot
-from .retrying import RetryPolicy, classify
+from .retrying import Outcome, RetryPolicy, classify
 
 T = TypeVar("T")
 
@@ -158,9 +158,15 @@ class Pool:
             attempt,
             self.pick(key),
             lambda tried: self.pick_other(tried, key),
-            policy=self._options.retry,
             idempotent=idempotent,
-            judge=classify,
+            rules=self.rules(classify),
+        )
+
+    def rules(self, judge: Callable[[BaseException], Outcome]) -> Rules:
+        """How calls on this pool are tried again, by what `judge` makes of an error."""
+        return Rules(
+            policy=self._options.retry,
+            judge=judge,
             rng=self._rng,
             emit=self._emit,
             name=self._membership.name,

@@ -10,9 +10,12 @@ from typing import Protocol
 import attrs
 from yarl import URL
 
+from ...calling import Rules
 from ...errors import DiscoveryError
 from ...pool import Pool, PoolOptions
 from ...targets import Target
+from .errors import judge
+from .exchange import Limits
 from .hosts import name_of
 from .routes import KeyOf, Route
 
@@ -30,6 +33,9 @@ SWEEP = 60.0
 SECURE = frozenset({"https", "wss"})
 SCHEMES = SECURE | {"http", "ws"}
 
+Place = tuple[str, str, int]
+"""Scheme, host and port of a URL."""
+
 
 class Pools(Protocol):
     """Where pools come from, and where they are given back."""
@@ -45,7 +51,8 @@ class Pools(Protocol):
 class Host:
     """A host that means a target. `used` and `until` are in the loop's time.
 
-    `short`: the name could mean another thing. `unknown`: what was wrong with it, held on to until `until`.
+    `secure`: its certificate must be the name's. `short`: the name could mean another thing. `unknown`: what was wrong
+    with it, held on to until `until`.
     """
 
     name: str
@@ -53,8 +60,12 @@ class Host:
     options: PoolOptions
     key: KeyOf | None
     pool: Pool
+    loop: asyncio.AbstractEventLoop
     opened: float
     used: float
+    limits: Limits
+    rules: Rules
+    secure: bool = False
     short: bool = False
     falling_back: bool = False
     unknown: DiscoveryError | None = None
@@ -94,17 +105,24 @@ class Directory:
         self._key = key
         self._domain = domain
         self._short_names = short_names
-        self._hosts: dict[tuple[str, int], Host] = {}
-        self._foreign: set[tuple[str, int]] = set()
+        self._hosts: dict[Place, Host] = {}
+        self._foreign: set[Place] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
     def find(self, url: URL) -> Host | None:
-        """The host of this URL, None where requests pass untouched."""
-        place = url.raw_host or "", url.port or 0
+        """The host of this URL, None where requests pass untouched.
+
+        Raises:
+            RuntimeError: the hosts belong to another event loop.
+        """
+        place = url.scheme, url.raw_host or "", url.port or 0
         host = self._hosts.get(place)
         if host is None:
-            return None if place in self._foreign else self._meet(place, url)
-        host.used = asyncio.get_running_loop().time()
+            return None if place in self._foreign else self._meet(place)
+        loop = asyncio.get_running_loop()
+        if loop is not host.loop:
+            raise RuntimeError("this middleware belongs to another event loop: make a Discovery in each loop")
+        host.used = loop.time()
         if host.unknown is not None and host.used >= host.until:
             self._reopen(host)
         return host
@@ -113,7 +131,7 @@ class Directory:
         """Stop watching for a Service that is not there; look again after a while."""
         if host.unknown is None:
             host.unknown = error
-            host.until = asyncio.get_running_loop().time() + UNKNOWN
+            host.until = host.loop.time() + UNKNOWN
             self._pools.close(host.pool)
 
     def aclose(self) -> None:
@@ -124,8 +142,8 @@ class Directory:
             self._close(host)
         self._hosts.clear()
 
-    def _meet(self, place: tuple[str, int], url: URL) -> Host | None:
-        found = self._means(place, url)
+    def _meet(self, place: Place) -> Host | None:
+        found = self._means(place)
         if found is None:
             if len(self._foreign) >= 10 * MOST:
                 self._foreign.clear()
@@ -139,22 +157,35 @@ class Directory:
         )
         if len(self._hosts) >= MOST:
             self._evict(min(self._hosts, key=lambda one: self._hosts[one].used))
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         pool = self._pools.open(route.target, options)
-        host = Host(f"{place[0]}:{place[1]}", route.target, options, route.key or self._key, pool, now, now, short)
-        self._hosts[place] = host
+        host = self._hosts[place] = Host(
+            name=f"{place[1]}:{place[2]}",
+            target=route.target,
+            options=options,
+            key=route.key or self._key,
+            pool=pool,
+            loop=loop,
+            opened=loop.time(),
+            used=loop.time(),
+            limits=Limits(options.retry),
+            rules=pool.rules(judge),
+            secure=place[0] in SECURE,
+            short=short,
+        )
         if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
+            self._sweeping = loop.call_later(SWEEP, self._sweep)
         return host
 
-    def _means(self, place: tuple[str, int], url: URL) -> tuple[Route, bool] | None:
-        route = self._routes.get(place[0].lower().removesuffix("."))
+    def _means(self, place: Place) -> tuple[Route, bool] | None:
+        scheme, host, port = place
+        route = self._routes.get(host.lower().removesuffix("."))
         if route is not None:
             return route, False
-        if url.scheme not in SCHEMES or not place[1]:
+        if scheme not in SCHEMES or not port:
             return None
-        name = name_of(place[0], self._domain, short_names=self._short_names)
-        return (Route(name.target(place[1])), name.short) if name else None
+        name = name_of(host, self._domain, short_names=self._short_names)
+        return (Route(name.target(port)), name.short) if name else None
 
     def _reopen(self, host: Host) -> None:
         host.unknown, host.opened = None, host.used
@@ -166,7 +197,7 @@ class Directory:
             self._evict(place)
         self._sweeping = loop.call_later(SWEEP, self._sweep) if self._hosts else None
 
-    def _evict(self, place: tuple[str, int]) -> None:
+    def _evict(self, place: Place) -> None:
         self._close(self._hosts.pop(place))
 
     def _close(self, host: Host) -> None:

@@ -63,5 +63,11 @@ def judge(error: BaseException) -> Outcome:
     return Outcome.FINAL
 
 
+def judge_with_body(body: object, error: BaseException) -> Outcome:
+    """The same for a request with this body: one that can be read only once cannot be sent twice."""
+    outcome = judge(error)
+    return Outcome.FINAL if outcome is Outcome.SENT and getattr(body, "consumed", False) else outcome
+
+
 class Unsent(aiohttp.ClientConnectionError):
     """The connection broke before the request went out; the cause tells how."""

@@ -1,13 +1,11 @@
-"""One attempt of one request at one backend.
+"""One attempt of one request at one backend, and its two limits.
 
-aiohttp's own limit on connecting is 30 s, and a middleware cannot set it. So each attempt has a timer of its own, that
-is disarmed when the request is sent: `ClientRequest.send` makes the response object right after the headers are
-written, by calling `request.response_class`, and that call is where we hear of it. Time spent in the connector's queue
-for a free connection is not the backend's fault and does not count.
+aiohttp's own limit on connecting is 30 s, and a middleware cannot set it. So we time it ourselves, until the request is
+sent: `ClientRequest.send` makes `request.response` right after the headers are written. Time spent in the connector's
+queue for a free connection is not the backend's fault and does not count.
 """
 
 import asyncio
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -15,74 +13,117 @@ import aiohttp
 from yarl import URL
 
 from ...lease import Lease
-from ...retrying import RetryPolicy
-from .errors import Unsent
+from ...retrying import Outcome, RetryPolicy
+from .deadlines import Deadlines
+from .errors import Unsent, judge
 
 QUEUE = "_wait_for_available_connection"
 """The coroutine of aiohttp's connector that waits for a free connection; a test holds it to that."""
 
 
+class Limits:
+    """What `RetryPolicy` says of time, for all exchanges of a host."""
+
+    __slots__ = ("answer", "connect")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        seconds = policy.per_try_timeout
+        self.connect = Deadlines(policy.connect_timeout, Exchange.unconnected)
+        self.answer = None if seconds is None else Deadlines(seconds, Exchange.unanswered)
+
+
 class Exchange:
-    """Sends a request to the backend of a lease, within the limits of a policy."""
+    """A request on its way to the backend of a lease, from its making until `answered` or `failed`.
 
-    __slots__ = ("_limit", "_loop", "_policy", "_real_class", "_request", "_sending", "_timer", "late", "sent")
+    It is two plain calls around the await, because each coroutine in between costs every request a microsecond.
+    """
 
-    def __init__(self, request: aiohttp.ClientRequest, policy: RetryPolicy, real_class: Callable[..., Any]) -> None:
+    __slots__ = ("_before", "_late", "_lease", "_limits", "_request", "_task", "_url", "sending")
+
+    def __init__(self, request: aiohttp.ClientRequest, lease: Lease, limits: Limits) -> None:
         self._request = request
-        self._policy = policy
-        self._real_class = real_class
-        self._loop = asyncio.get_running_loop()
-        self._limit = asyncio.timeout(policy.per_try_timeout)
-        self.sent = False
-        self.late = False
+        self._lease = lease
+        self._limits = limits
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._before = task.cancelling()
+        self._late: aiohttp.ClientError | None = None
+        self._url = request.url
+        self.sending: Any = None
+        request.response = None
+        request.url = moved(request.url, lease.node.backend.netloc)
+        limits.connect.start(self)
+        if limits.answer is not None:
+            limits.answer.start(self)
 
-    async def run(self, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """The response, as soon as its headers are there.
-
-        Raises:
-            ConnectionTimeoutError: no connection within `connect_timeout`.
-            ServerTimeoutError: no headers within `per_try_timeout`.
-            Unsent: the connection broke before anything went out.
-            ClientError: whatever else aiohttp raises.
-        """
-        self._request.response_class = self._opened  # type: ignore[assignment] # called like the class it stands for
-        self._sending = handler(self._request)
-        self._timer = self._loop.call_later(self._policy.connect_timeout, self._unconnected)
-        try:
-            async with self._limit:
-                return await self._sending
-        except TimeoutError as error:
-            if self.late:
-                raise aiohttp.ConnectionTimeoutError(
-                    f"no connection to {self._request.url.authority} within {self._policy.connect_timeout:g} s"
-                ) from error
-            if self._limit.expired():
-                raise aiohttp.ServerTimeoutError(
-                    f"no answer from {self._request.url.authority} within {self._policy.per_try_timeout:g} s"
-                ) from error
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if self.sent or isinstance(error, aiohttp.ClientConnectorError):
-                raise
-            raise Unsent(
-                f"the connection to {self._request.url.authority} broke before the request was sent"
-            ) from error
-        finally:
-            self._timer.cancel()
-            self._request.response_class = self._real_class  # type: ignore[assignment]
-
-    def _opened(self, *args: Any, **kwargs: Any) -> Any:
-        """The headers are on their way: from here on it is the answer that is waited for."""
-        self.sent = True
-        self._timer.cancel()
-        return self._real_class(*args, **kwargs)
-
-    def _unconnected(self) -> None:
-        if _waits_in(self._sending, QUEUE):
-            self._timer = self._loop.call_later(self._policy.connect_timeout, self._unconnected)
+    def answered(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+        """The headers are there. Until the body has been read or the response closed, the backend works."""
+        self._stop()
+        connection = response.connection
+        if connection is None:  # the body came with the headers
+            self._lease.release()
         else:
-            self.late = True
-            self._limit.reschedule(self._loop.time())
+            connection.add_callback(self._lease.release)
+        return response
+
+    def failed(self, error: BaseException) -> BaseException:
+        """There will be no answer. Returns what it was: the error itself, or what the limits or the moment make of it.
+
+        ConnectionTimeoutError: no connection within `connect_timeout`. ServerTimeoutError: no headers within
+        `per_try_timeout`. Unsent: the connection broke before anything went out.
+        """
+        self._stop()
+        real = self._real(error)
+        if real is not error:
+            real.__cause__ = error
+        if judge(real) is Outcome.FINAL:
+            self._lease.ignore()
+        else:
+            self._lease.fail(real)
+        self._lease.release()
+        self._request.url = self._url
+        return real
+
+    def _real(self, error: BaseException) -> BaseException:
+        if self._late is not None and isinstance(error, asyncio.CancelledError):
+            return error if self._task.cancelling() > self._before else self._late
+        broken = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+        if broken and not isinstance(error, aiohttp.ClientConnectorError) and not _is_sent(self._request):
+            return Unsent(f"the connection to {self._request.url.authority} broke before the request was sent")
+        return error
+
+    def _stop(self) -> None:
+        limits = self._limits
+        limits.connect.stop(self)
+        if limits.answer is not None:
+            limits.answer.stop(self)
+        if self._late is not None:
+            self._task.uncancel()
+
+    def unconnected(self) -> bool:
+        """`connect_timeout` is over. Returns whether the time in a queue is all that was spent."""
+        if self._late is not None or _is_sent(self._request):
+            return False
+        if _waits_in(self.sending, QUEUE):
+            return True
+        self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.connect.seconds)
+        return False
+
+    def unanswered(self) -> bool:
+        """`per_try_timeout` is over."""
+        if self._late is None and self._limits.answer is not None:
+            self._end(aiohttp.ServerTimeoutError, "no answer from", self._limits.answer.seconds)
+        return False
+
+    def _end(self, kind: type[aiohttp.ClientError], what: str, seconds: float) -> None:
+        self._late = kind(f"{what} {self._request.url.authority} within {seconds:g} s")
+        self._task.cancel()
+
+
+def _is_sent(request: Any) -> bool:
+    """Aiohttp makes the response right after it has written the headers; a test holds it to that."""
+    return request.response is not None
 
 
 def _waits_in(coroutine: Any, name: str) -> bool:
@@ -105,12 +146,3 @@ def moved(url: URL, netloc: str) -> URL:
         query_string=url.raw_query_string,
         encoded=True,
     )
-
-
-def hold_until_read(lease: Lease, response: aiohttp.ClientResponse) -> None:
-    """Release the lease when the body has been read or the response closed: until then the backend works."""
-    connection = response.connection
-    if connection is None:  # the body came with the headers
-        lease.release()
-    else:
-        connection.add_callback(lease.release)

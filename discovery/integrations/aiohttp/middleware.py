@@ -5,14 +5,14 @@ Service's; only the place the connection goes to is changed.
 """
 
 import asyncio
-import random
+from functools import partial
 from typing import Literal
 
 import aiohttp
 import attrs
 
 from ...balancing import Key
-from ...calling import call
+from ...calling import Rules, call_again
 from ...errors import (
     AccessDenied,
     ConfigurationError,
@@ -24,10 +24,9 @@ from ...errors import (
 )
 from ...events import Event, Hook
 from ...lease import Lease
-from ...retrying import Outcome
-from .directory import SECURE, Directory, Host
-from .errors import client_error, judge
-from .exchange import Exchange, hold_until_read, moved
+from .directory import Directory, Host
+from .errors import client_error, judge_with_body
+from .exchange import Exchange
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110, 9.2.2)."""
@@ -51,7 +50,6 @@ class Middleware:
     fallback: Literal["service"] | None
     ready_timeout: float
     emit: Hook
-    rng: random.Random
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
         """Send the request to a backend, and to another where that is safe."""
@@ -63,7 +61,18 @@ class Middleware:
             lease = host.pool.pick(key) if host.ready else await self._lease(host, key)
             if lease is None:
                 return await handler(request)
-            return await self._send(request, handler, host, lease, key)
+            if host.secure and request.server_hostname is None:
+                request.server_hostname = (request.url.raw_host or "").removesuffix(".")
+            exchange = Exchange(request, lease, host.limits)
+            try:
+                exchange.sending = handler(request)
+                return exchange.answered(await exchange.sending)
+            except BaseException as error:  # noqa: BLE001 - each ends in a raise or in another attempt
+                failure = exchange.failed(error)
+                rules = attrs.evolve(host.rules, judge=partial(judge_with_body, request.body))
+                if not (isinstance(failure, Exception) and rules.allow(failure, idempotent=_idempotent(request))):
+                    raise failure  # noqa: B904 - it has its cause
+            return await self._again(request, handler, host, key, lease, failure, rules)
         except DiscoveryError as error:
             if host.short and isinstance(error, ServiceNotFound):
                 return await handler(request)  # a short name may be anything's
@@ -98,46 +107,33 @@ class Middleware:
                 raise problem
         return pool.pick(key)
 
-    async def _send(
-        self, request: aiohttp.ClientRequest, handler: Handler, host: Host, first: Lease, key: Key
+    async def _again(
+        self,
+        request: aiohttp.ClientRequest,
+        handler: Handler,
+        host: Host,
+        key: Key,
+        first: Lease,
+        failure: Exception,
+        rules: Rules,
     ) -> aiohttp.ClientResponse:
-        url, real_class, retry = request.url, request.response_class, host.options.retry
-        if request.server_hostname is None and url.scheme in SECURE:
-            request.server_hostname = (url.raw_host or "").removesuffix(".")
-
         async def attempt(lease: Lease) -> aiohttp.ClientResponse:
+            exchange = Exchange(request, lease, host.limits)
             try:
-                if lease is not first and request.body:
+                if request.body:
                     await request.close()  # the body's writer must have let go before it is sent again
-                request.url = moved(url, lease.backend.netloc)
-                response = await Exchange(request, retry, real_class).run(handler)
-            except BaseException as error:
-                request.url = url
-                if judge(error) is Outcome.FINAL:
-                    lease.ignore()
-                else:
-                    lease.fail(error)
-                lease.release()
-                raise
-            hold_until_read(lease, response)
-            return response
+                exchange.sending = handler(request)
+                return exchange.answered(await exchange.sending)
+            except BaseException as error:  # noqa: BLE001
+                raise exchange.failed(error)  # noqa: B904 - it has its cause
 
-        def judge_with_body(error: BaseException) -> Outcome:
-            outcome = judge(error)
-            spent = outcome is Outcome.SENT and getattr(request.body, "consumed", False)
-            return Outcome.FINAL if spent else outcome
-
-        return await call(
+        return await call_again(
             attempt,
-            first,
+            first.node,
+            failure,
             lambda tried: host.pool.pick_other(tried, key),
-            policy=retry,
-            idempotent=request.method in IDEMPOTENT,
-            judge=judge_with_body,
-            rng=self.rng,
-            emit=self.emit,
-            name=host.pool.name,
-            far=host.pool.far,
+            idempotent=_idempotent(request),
+            rules=rules,
         )
 
     def _fall_back(self, host: Host) -> None:
@@ -152,3 +148,7 @@ class Middleware:
         if host.falling_back:
             host.falling_back = False
             self.emit(Event("fallback.ended", host.name))
+
+
+def _idempotent(request: aiohttp.ClientRequest) -> bool:
+    return request.method in IDEMPOTENT
