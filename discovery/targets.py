@@ -114,12 +114,14 @@ _HOST_LABEL = r"[A-Za-z0-9_]([-A-Za-z0-9_]*[A-Za-z0-9_])?"
 HOST = re.compile(rf"(?=.{{1,253}}\.?$){_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
 
 
-def _host(place: str | tuple[str, int]) -> tuple[str, int]:
-    host, port = _split_port(place) if isinstance(place, str) else place
-    number = _port(port)
+def _host(place: object) -> tuple[str, int]:
+    pair = _split_port(place) if isinstance(place, str) else place
+    if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+        say = 'Write "host:80" or ("host", 80)'
+        raise InvalidTarget(f"{quoted(place)} is no place", part=str(place), next_step=say)
+    host, number = pair[0], _port(pair[1])
     if not isinstance(number, int):
         raise InvalidTarget(f"{quoted(place)} has no port number", part=str(place), next_step="Write host:80")
-    host = str(host)
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         return str(ipaddress.ip_address(bare)), number
