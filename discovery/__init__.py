@@ -6,7 +6,7 @@ Each name is imported when it is first used, so `import discovery` costs nothing
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .balancing import Balancer, LeastRequest, Members, Node, RoundRobin

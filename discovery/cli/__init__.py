@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .. import __version__
+from ..version import __version__
 from ..errors import DiscoveryError
 from . import demo, resolve, watch
 from .codes import INTERRUPTED, USAGE, code_of

@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import msgspec
 
-from .. import __version__
+from ..version import __version__
 from ..errors import ConfigurationError, DiscoveryError, quote
 from .failures import NETWORK_ERRORS, status_error, unreachable
 from .objects import Status, decode_status

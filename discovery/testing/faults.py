@@ -1,0 +1,116 @@
+"""What a test can make go wrong at the simulated API server."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import attrs
+from aiohttp import web
+
+from .objects import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@attrs.frozen
+class Request:
+    """A request that reached the API server. `verb` as RBAC calls it; `query` in the order of the URL's."""
+
+    verb: str
+    path: str
+    query: dict[str, str]
+
+
+@attrs.define
+class _Answer:
+    status: int
+    body: Json
+    headers: dict[str, str]
+    left: int | None
+    verbs: frozenset[str]
+
+
+class Faults:
+    """Set on a `FakeCluster`: `cluster.faults.answer(503)`. `heal()` ends all of them."""
+
+    def __init__(self) -> None:
+        self._answers: list[_Answer] = []
+        self._denied: set[tuple[str, str]] = set()
+        self._going = asyncio.Event()
+        self._going.set()
+        self.streams: set[Callable[[], None]] = set()
+        self.pause = 0.0
+
+    def answer(
+        self,
+        status: int,
+        *,
+        times: int | None = None,
+        retry_after: int | None = None,
+        message: str = "made to fail",
+        verbs: tuple[str, ...] = (),
+    ) -> None:
+        """Answer requests with this status, the next `times` of them (None: until healed).
+
+        Args:
+            status: an HTTP status from 400 on.
+            times: how often.
+            retry_after: seconds, for the header.
+            message: of the Status.
+            verbs: only these, as RBAC calls them; none is all.
+        """
+        reason = {401: "Unauthorized", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
+        body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status}
+        body |= {"message": message, "reason": reason.get(status, "ServiceUnavailable")}
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        self._answers.append(_Answer(status, body, headers, times, frozenset(verbs)))
+
+    def deny(self, resource: str, namespace: str = "") -> None:
+        """Forbid everything with a resource in a namespace ("" is everywhere), with 403 as RBAC does."""
+        self._denied.add((resource, namespace))
+
+    def stall(self) -> None:
+        """Keep every connection open and say nothing more: what a peer that vanished looks like."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """End `stall`; what was held back is sent."""
+        self._going.set()
+
+    def slow(self, seconds: float) -> None:
+        """Wait so long before each event of a watch."""
+        self.pause = seconds
+
+    def cut(self) -> None:
+        """Break every open watch in the middle of a line."""
+        for end in tuple(self.streams):
+            end()
+
+    def heal(self) -> None:
+        """End all faults."""
+        self._answers.clear()
+        self._denied.clear()
+        self.pause = 0.0
+        self.resume()
+
+    # Asked by the server
+
+    def denies(self, resource: str, namespace: str | None) -> bool:
+        """Whether RBAC has no rule for it."""
+        return (resource, "") in self._denied or (resource, namespace or "") in self._denied
+
+    async def going(self) -> None:
+        """Wait while stalled."""
+        await self._going.wait()
+
+    def planned(self, verb: str) -> web.Response | None:
+        """The answer that was ordered for the next request of this verb."""
+        for planned in self._answers:
+            if planned.verbs and verb not in planned.verbs:
+                continue
+            if planned.left is not None:
+                planned.left -= 1
+                if planned.left == 0:
+                    self._answers.remove(planned)
+            return web.json_response(planned.body, status=planned.status, headers=planned.headers)
+        return None
