@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..version import __version__
 from ..errors import DiscoveryError
+from ..version import __version__
 from . import demo, resolve, watch
 from .codes import INTERRUPTED, USAGE, code_of
 from .output import complain

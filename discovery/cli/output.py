@@ -8,6 +8,9 @@ import attrs
 
 from ..model import Backend
 
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
+"""Puts what follows in the place of what a terminal shows."""
+
 
 def complain(error: Exception) -> None:
     """One line on stderr."""

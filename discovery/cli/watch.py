@@ -9,14 +9,12 @@ from ..model import Change
 from ..pool import Pool
 from .codes import DONE
 from .options import common, discovery, target
-from .output import BACKEND_HEAD, as_json, backend_row, state_of, table
+from .output import BACKEND_HEAD, HOME_AND_CLEAR, as_json, backend_row, state_of, table
 from .resolve import answer
 
 EXAMPLES = """examples:
   discovery watch default/alpaca-prod:http               a live table; Ctrl-C ends it
   discovery watch default/alpaca-prod:http --output json | jq .ready"""
-
-HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -13,8 +13,8 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 import msgspec
 
-from ..version import __version__
 from ..errors import ConfigurationError, DiscoveryError, quote
+from ..version import __version__
 from .failures import NETWORK_ERRORS, status_error, unreachable
 from .objects import Status, decode_status
 

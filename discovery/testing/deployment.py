@@ -110,6 +110,13 @@ class Deployment:
         pod.ready = ready
         self._publish(self._slices[pod])
 
+    async def remove(self, pod: FakePod) -> None:
+        """Delete a pod: one that runs ends in good order, one that does not is forgotten at once."""
+        if pod.alive:
+            await self._end(pod)
+        else:
+            self._forget(pod)
+
     async def aclose(self) -> None:
         """End every process at once."""
         await asyncio.gather(*(pod.kill() for pod in self._pods))
@@ -141,6 +148,9 @@ class Deployment:
         self.set_ready(pod, False)
         await asyncio.sleep(self._grace)
         await pod.drain()
+        self._forget(pod)
+
+    def _forget(self, pod: FakePod) -> None:
         self._pods.remove(pod)
         self._objects.remove((PODS.resource, self.namespace, pod.name))
         self._publish(self._slices.pop(pod))

@@ -1,0 +1,5 @@
+"""`python -m discovery`."""
+
+from .cli import main
+
+raise SystemExit(main())
