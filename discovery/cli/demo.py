@@ -67,7 +67,9 @@ async def run(options: argparse.Namespace) -> int:
     ):
         web = await cluster.deploy("alpaca-prod", replicas=BACKENDS)
         group.create_task(screen.show(web, tally))
-        await scenes(web, disco.pool(web.target), http, tally, screen)
+        pool = disco.pool(f"endpoints://{web.namespace}/{web.name}:{web.port}")
+        await pool.ready(timeout=5)
+        await scenes(web, pool, http, tally, screen)
     verdict = tally.verdict()
     print(json.dumps(verdict) if options.output == "json" else in_words(verdict))
     return NO_BACKEND if tally.failures else DONE
@@ -124,7 +126,7 @@ def in_words(verdict: dict[str, Any]) -> str:
     lines = (
         f"{opening}: {verdict['failures']} of {verdict['requests']:,}. The slowest took {verdict['slowest_ms']:g} ms.",
         f"  Attempts that met the dead backend and were made good elsewhere: {verdict['retried']}.",
-        f"  Time to notice, from the API's word to the last request offered to it: {verdict['time_to_notice_ms']:g} ms.",
+        f"  Time to notice, from the API's word until it is offered no more: {verdict['time_to_notice_ms']:g} ms.",
         f"  Spread at the end: every backend within {verdict['spread_percent']:g} % of its fair share.",
     )
     return "\n".join([*lines, *(f"  {error}" for error in verdict["errors"])])

@@ -5,7 +5,7 @@ import contextlib
 import json
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -142,6 +142,14 @@ class FakeCluster:
     def delete(self, resource: str, name: str, namespace: str | None = None) -> None:
         """Delete an object; KeyError where there is none. `resource` is the plural, such as `services`."""
         self._objects.remove((resource, self.namespace if namespace is None else namespace, name))
+
+    def objects(self, resource: str, namespace: str | None = None) -> list[Json]:
+        """What is stored of a resource, such as `pods`, in one namespace or (None) in all; not to be changed."""
+        return self._objects.at(self._objects.version, resource, namespace)
+
+    def on_write(self, look: Callable[[], None]) -> None:
+        """Call this after every write, before anybody has heard of it."""
+        self._objects.listeners.add(look)
 
     # The API server
 

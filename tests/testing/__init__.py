@@ -1,0 +1,1 @@
+"""FakeCluster as its users meet it."""
