@@ -166,8 +166,9 @@ def parse(text: str, *, bare: bool = False) -> Target:
     scheme, mark, rest = text.partition("://")
     if not mark:
         if not bare:
+            meant = text[:80] if text.isprintable() else "SERVICE:PORT"
             raise InvalidTarget(
-                f"{quoted(text)} has no scheme", part=text, next_step=f"Did you mean endpoints://default/{text[:80]}?"
+                f"{quoted(text)} has no scheme", part=text, next_step=f"Did you mean endpoints://default/{meant}?"
             )
         scheme, rest = "endpoints", text
     reader = SCHEMES.get(scheme)
