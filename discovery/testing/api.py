@@ -7,7 +7,7 @@ simulated is held to the real server by one conformance suite that runs against 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from aiohttp import web
@@ -35,6 +35,7 @@ class Api:
         self._faults = faults
         self._token = token
         self.requests: list[Request] = []
+        self.listeners: set[Callable[[Request], None]] = set()
 
     def application(self) -> web.Application:
         """The routes."""
@@ -55,7 +56,10 @@ class Api:
             name, namespace = request.match_info.get("name", ""), request.match_info.get("namespace")
             watch = request.query.get("watch", "") in ("1", "true")
             verb = _verb(request.method, name, watch=watch)
-            self.requests.append(Request(verb, request.path, dict(request.query)))
+            noted = Request(verb, request.path, dict(request.query))
+            self.requests.append(noted)
+            for listener in tuple(self.listeners):
+                listener(noted)
             await self._faults.going()
             planned = self._faults.planned(verb)
             if planned is not None:

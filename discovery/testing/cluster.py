@@ -158,6 +158,10 @@ class FakeCluster:
         """Every request that reached the API server. The list may be cleared."""
         return self._api.requests
 
+    def on_request(self, look: Callable[[Request], None]) -> None:
+        """Call this with every request, before it is answered."""
+        self._api.listeners.add(look)
+
     def compact(self) -> None:
         """Forget every version before the present one: who watches from an older one is told 410."""
         self._objects.compact()
