@@ -1,0 +1,44 @@
+"""Each example runs as it is, says what it promises, and leaves no warning behind."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "examples"
+
+SAYS = {
+    "01_requests.py": r"requests to each pod: \[3, 3, 3\]\nand the URL stays http://alpaca-prod\.default\.svc/orders\n",
+    "02_pool.py": r"answer: HTTP/1\.0 200 OK\nfrom a pod in zone-a on node-1\npicks from 2 backends; synced: True\n",
+    "03_changes.py": r"\+2 -0 ~0: 2 ready\n\+1 -0 ~0: 3 ready\n\+0 -2 ~0: 1 ready\n(out not ready\n){2}in  ready\n",
+    "04_call.py": r"20 calls, all answered: \{'HTTP/1\.0 200 OK'\}\n",
+    "05_routes.py": r"orders\.internal 200 from alpaca-prod\nlegacy\.internal 200 from legacy\nnowhere: ServiceNotFound.+\n",
+    "06_your_own.py": r"picked 192\.0\.2\.10:80 of \['192\.0\.2\.10', '192\.0\.2\.20'\]\n",
+    "07_telemetry.py": r"watch\.failed .+\n.+ 2 backends are still offered\nwatch\.recovered .+\nand back: 2 .+\n",
+    "08_gateway.py": r"20 pools ready; 1 list before, 1 after\n",
+    "09_testing.py": r"(?s).*1 passed.*",
+}
+
+
+def test_every_example_is_run_and_numbered() -> None:
+    names = sorted(path.name for path in FOLDER.iterdir() if path.suffix == ".py")
+    assert names == list(SAYS)
+    assert [name[:2] for name in names] == [f"{number:02}" for number in range(1, len(names) + 1)]
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_an_example_runs_as_it_is(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", FOLDER / name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(SAYS[name], done.stdout), done.stdout
