@@ -5,6 +5,7 @@ picked, what the failure means and how long to wait are ours to say, the loop of
 """
 
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -42,11 +43,12 @@ class Rules:
     def exhausted(self, error: Exception) -> RetriesExhausted:
         """The error for when nothing is left to try."""
         attempts = self.policy.attempts
+        unreached = self.judge(error) is Outcome.UNSENT and not isinstance(error, ssl.SSLError)
         tries = "the one attempt" if attempts == 1 else f"each of {attempts} attempts"
         return RetriesExhausted(
             f"{self.name}: {tries} failed, the last with {type(error).__name__}: {error}",
             attempts=attempts,
-            next_step=(self.judge(error) is Outcome.UNSENT and self.far) or "Look at the backends with pool.explain()",
+            next_step=(unreached and self.far) or "Look at the backends with pool.explain()",
         )
 
 

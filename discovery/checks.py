@@ -1,6 +1,6 @@
 """Checks of options: what cannot work is said where it is written, not when it is used."""
 
-import math
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ def seconds(*, optional: bool = False) -> Validator:
         if value is None and optional:
             return
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (number and math.isfinite(value) and value > 0):
+        if not (number and 0 < value <= sys.float_info.max):
             also = ", or None" if optional else ""
             raise ConfigurationError(f"{attribute.name}={quote(value)} is not a number of seconds above 0{also}")
 

@@ -38,7 +38,7 @@ Hook = Callable[[Event], None]
 
 
 def log(event: Event) -> None:
-    """Write an event to the `discovery` logger: the name is the message, the fields are in `extra`."""
+    """Write an event to the `discovery` logger: as one line of text, and in `extra` for structured logs."""
     level = LEVELS.get(event.name, logging.DEBUG)
     if logger.isEnabledFor(level):
         fields = " ".join(f"{key}={value}" for key, value in event.data.items())
@@ -48,7 +48,11 @@ def log(event: Event) -> None:
             event.name,
             event.subject,
             fields,
-            extra={"discovery.event": event.name, "discovery.subject": event.subject},
+            extra={
+                "discovery.event": event.name,
+                "discovery.subject": event.subject,
+                "discovery.data": dict(event.data),
+            },
         )
 
 

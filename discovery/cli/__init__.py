@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..errors import DiscoveryError
 from ..version import __version__
 from . import demo, resolve, watch
-from .codes import INTERRUPTED, USAGE, code_of
+from .codes import DONE, INTERRUPTED, USAGE, code_of
 from .output import complain
 
 COMMANDS = (resolve, watch, demo)
@@ -38,13 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads on. The interpreter flushes stdout once more at its end, which must not fail aloud.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except DiscoveryError as error:
+    except (DiscoveryError, OSError, ExceptionGroup) as error:
+        return ended_by(error)
+    return code
+
+
+def ended_by(error: Exception) -> int:
+    """The exit code for what ended a command, said in one line where it is worth one."""
+    while isinstance(error, ExceptionGroup):  # of the tasks that a command had
+        error = error.exceptions[0]
+    if isinstance(error, DiscoveryError):
         complain(error)
         return code_of(error)
-    except RecursionError:
-        return USAGE
-    return code
+    if not isinstance(error, OSError):
+        raise error
+    # The interpreter flushes stdout once more at its end, which must not fail aloud.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):  # nobody reads on
+        return DONE
+    complain(error)
+    return USAGE

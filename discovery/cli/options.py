@@ -4,7 +4,8 @@ import argparse
 import math
 
 from ..client import Discovery
-from ..errors import InvalidTarget
+from ..errors import InvalidTarget, quote
+from ..events import Hook
 from ..targets import Target, parse
 
 
@@ -27,9 +28,12 @@ def common(made: argparse.ArgumentParser) -> None:
 
 def seconds(text: str) -> float:
     """A number of seconds above 0."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not a number of seconds above 0")
     return number
 
 
@@ -41,6 +45,8 @@ def target(text: str) -> Target:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def discovery(options: argparse.Namespace) -> Discovery:
+def discovery(options: argparse.Namespace, on_event: Hook) -> Discovery:
     """The Discovery that the options describe."""
-    return Discovery(kubeconfig=options.kubeconfig, context=options.context, namespace=options.namespace)
+    return Discovery(
+        kubeconfig=options.kubeconfig, context=options.context, namespace=options.namespace, on_event=on_event
+    )

@@ -12,9 +12,9 @@ HOME_AND_CLEAR = "\x1b[H\x1b[J"
 """Puts what follows in the place of what a terminal shows."""
 
 
-def complain(error: Exception) -> None:
+def complain(error: Exception | str) -> None:
     """One line on stderr."""
-    print(f"discovery: {printable(str(error))}", file=sys.stderr)
+    print(f"discovery: {printable(str(error))}", file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:

@@ -4,6 +4,7 @@ import argparse
 import json
 
 from ..errors import NotReady
+from ..events import Event
 from ..pool import Pool
 from .codes import DONE
 from .options import common, discovery, target
@@ -31,7 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 async def run(options: argparse.Namespace) -> int:
     """Print what the target resolves to."""
-    async with discovery(options) as disco:
+    async with discovery(options, silent) as disco:
         pool = disco.pool(options.target)
         await answer(pool, options.timeout)
         backends = pool.backends
@@ -44,6 +45,10 @@ async def run(options: argparse.Namespace) -> int:
     return DONE
 
 
+def silent(_event: Event) -> None:
+    """What goes wrong on the way is what the command ends with."""
+
+
 async def answer(pool: Pool, timeout: float) -> None:
     """Wait for the first answer.
 
@@ -51,4 +56,7 @@ async def answer(pool: Pool, timeout: float) -> None:
         DiscoveryError: there is none, for this reason.
     """
     if not await pool.settled(timeout):
-        raise pool.status.last_error or NotReady(f"no answer for {pool.name} within {timeout:g} s")
+        raise pool.status.last_error or NotReady(
+            f"no answer for {pool.name} within {timeout:g} s",
+            next_step="Check the address of the API server and the way to it, or wait longer with --timeout",
+        )

@@ -5,11 +5,12 @@ import json
 import sys
 from datetime import UTC, datetime
 
+from ..events import Event
 from ..model import Change
 from ..pool import Pool
 from .codes import DONE
 from .options import common, discovery, target
-from .output import BACKEND_HEAD, HOME_AND_CLEAR, as_json, backend_row, state_of, table
+from .output import BACKEND_HEAD, HOME_AND_CLEAR, as_json, backend_row, complain, printable, state_of, table
 from .resolve import answer
 
 EXAMPLES = """examples:
@@ -33,16 +34,32 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 async def run(options: argparse.Namespace) -> int:
     """Print each change."""
-    async with discovery(options) as disco:
+    trouble = Trouble()
+    async with discovery(options, trouble.take) as disco:
         pool = disco.pool(options.target)
         await answer(pool, options.timeout)
         if not pool.backends and pool.status.last_error is not None:
             raise pool.status.last_error
+        trouble.aloud = True
         show = show_json if options.output == "json" else show_screen if sys.stdout.isatty() else show_lines
         async for change in pool.changes():
             show(pool, change)
             sys.stdout.flush()
     return DONE
+
+
+class Trouble:
+    """Says on stderr when what is watched is lost, and when it is found again, once the first answer is there."""
+
+    def __init__(self) -> None:
+        self.aloud = False
+
+    def take(self, event: Event) -> None:
+        """Say so, where it is worth a line."""
+        if self.aloud and event.name == "watch.failed":
+            complain(str(event.data["error"]))
+        if self.aloud and event.name == "watch.recovered":
+            complain(f"{event.subject} can be read again")
 
 
 def show_json(_pool: Pool, change: Change) -> None:
@@ -63,7 +80,7 @@ def show_lines(_pool: Pool, change: Change) -> None:
     """A line for each backend that came, went or changed: for files and pipes."""
     for mark, backends in (("+", change.added), ("-", change.removed), ("~", change.updated)):
         for backend in backends:
-            pod = backend.pod.name if backend.pod else "-"
+            pod = printable(backend.pod.name) if backend.pod else "-"
             print(f"{now()} {mark} {backend.netloc} {state_of(backend)} {pod}")
 
 

@@ -4,6 +4,7 @@ Status codes become the error tree here, once. What is asked for and how often i
 `reflector` do that.
 """
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
-import msgspec
 
 from ..errors import ConfigurationError, DiscoveryError, quote
 from ..version import __version__
 from .failures import NETWORK_ERRORS, status_error, unreachable
+from .lists import DECODE_ERRORS
 from .objects import Status, decode_status
+from .protobuf import MAGIC, read_status
 
 if TYPE_CHECKING:
     from .credentials import Credentials, Settings
@@ -26,6 +28,9 @@ CONNECT_SECONDS = 10.0
 
 LONGEST_STATUS = 65536
 """Bytes of an error's body that are read: a Status is short."""
+
+STATUS_SECONDS = 5.0
+"""Limit on reading it."""
 
 
 class Access:
@@ -77,7 +82,7 @@ class Access:
             response = await self._send(settings, path, query, accept, timeout)
         try:
             if response.status != 200:
-                raise await _error(response, settings, verb, resource, namespace)
+                raise await _error(response, settings, verb, resource, namespace, query)
             yield response
         finally:
             response.close()
@@ -88,6 +93,9 @@ class Access:
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
         if settings.token:
             headers["Authorization"] = settings.token
+        for_proxy = {"Proxy-Authorization": settings.proxy_token} if settings.proxy_token else {}
+        if not settings.tls:
+            headers |= for_proxy  # without TLS the request itself passes through the proxy
         self.requests += 1
         url = f"{settings.host}{path}?{urlencode(query)}" if query else settings.host + path
         try:
@@ -97,6 +105,7 @@ class Access:
                 ssl=settings.tls or True,
                 server_hostname=settings.server_hostname,
                 proxy=settings.proxy,
+                proxy_headers=for_proxy,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=timeout),
             )
@@ -105,8 +114,11 @@ class Access:
                 f"the certificate of {_where(settings)} is not trusted ({quote(error.certificate_error)})",
                 next_step="Check certificate-authority and tls-server-name",
             ) from error
+        except aiohttp.ClientResponseError as error:
+            failure = unreachable(_where(settings), error)
         except NETWORK_ERRORS as error:
             raise unreachable(_where(settings), error) from error
+        raise failure  # without its cause, which holds the request and so the token
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -138,15 +150,30 @@ def _where(settings: "Settings") -> str:
 
 
 async def _error(
-    response: aiohttp.ClientResponse, settings: "Settings", verb: str, resource: str, namespace: str | None
+    response: aiohttp.ClientResponse,
+    settings: "Settings",
+    verb: str,
+    resource: str,
+    namespace: str | None,
+    query: Mapping[str, str],
 ) -> DiscoveryError:
-    try:
-        status = decode_status(await response.content.read(LONGEST_STATUS))
-    except (msgspec.MsgspecError, *NETWORK_ERRORS):
-        status = Status()
+    status = await _status(response)
     what = f"{verb} {resource} in {'the namespace ' + namespace if namespace else 'all namespaces'}"
     wait = _retry_after(response, status)
-    return status_error(response.status, status, what, verb, resource, namespace, _where(settings), wait)
+    name = query.get("fieldSelector", "").partition("metadata.name=")[2]
+    return status_error(response.status, status, what, verb, resource, namespace, _where(settings), wait, name=name)
+
+
+async def _status(response: aiohttp.ClientResponse) -> Status:
+    """What the server says of its refusal, in either form; an empty one where it is no Status."""
+    body = b""
+    try:
+        async with asyncio.timeout(STATUS_SECONDS):
+            while len(body) < LONGEST_STATUS and (chunk := await response.content.read(LONGEST_STATUS)):
+                body += chunk
+        return read_status(body) if body.startswith(MAGIC) else decode_status(body)
+    except (*DECODE_ERRORS, *NETWORK_ERRORS):
+        return Status()
 
 
 def _retry_after(response: aiohttp.ClientResponse, status: Status) -> float | None:
@@ -155,4 +182,4 @@ def _retry_after(response: aiohttp.ClientResponse, status: Status) -> float | No
     if header.isascii() and header.isdigit():
         return float(header[:6])
     seconds = status.details.retry_after_seconds if status.details else None
-    return float(seconds) if seconds else None
+    return float(seconds) if seconds and seconds > 0 else None

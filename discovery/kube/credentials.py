@@ -5,14 +5,20 @@ loaders read files and run plugins with blocking calls, so they have a thread (a
 """
 
 import asyncio
+import base64
+import contextlib
+import datetime as dt
 import hashlib
+import ipaddress
+import logging
 import os
 import ssl
+import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 
@@ -20,33 +26,43 @@ from ..errors import ConfigurationError, DiscoveryError, quote
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
+POD = "the pod's service account"
+MOUNT = "Mount it (automountServiceAccountToken: true), or name a kubeconfig"
+
 T = TypeVar("T")
 
 REREAD = 60.0
 """Seconds after which a token's file is read again (client-go: token_source.go)."""
 
+SHORTEST = 1.0
+"""Seconds between two runs of a plugin whose token has expired as it comes."""
+
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What is needed to speak to one API server. `token` is the whole Authorization header, never shown."""
+    """What is needed to speak to one API server. `token` is the whole Authorization header, never shown.
+
+    `lasts` is the number of seconds after which it is read again; None is only when the server refuses it.
+    """
 
     host: str
     source: str
     token: str | None = attrs.field(default=None, repr=False)
     tls: ssl.SSLContext | None = attrs.field(default=None, repr=False, eq=False)
     server_hostname: str | None = None
-    proxy: str | None = attrs.field(default=None, repr=False)
-    rereads: bool = False
+    proxy: str | None = None
+    proxy_token: str | None = attrs.field(default=None, repr=False)
+    lasts: float | None = attrs.field(default=None, eq=False)
 
 
 class Credentials:
-    """Settings that are read again: a minute after the last time where a file may have changed, and when refused."""
+    """Settings that are read again: when a file may have changed or a token has expired, and when refused."""
 
     def __init__(self, kubeconfig: str | os.PathLike[str] | None, context: str | None) -> None:
         self._kubeconfig = None if kubeconfig is None else os.fspath(kubeconfig)
         self._context = context
         self._settings: Settings | None = None
-        self._read_at = 0.0
+        self._until = 0.0
         self._lock = asyncio.Lock()
 
     async def get(self, *, not_this: Settings | None = None) -> Settings:
@@ -55,20 +71,28 @@ class Credentials:
         Raises:
             ConfigurationError: nothing usable is found.
         """
-        now = asyncio.get_running_loop().time()
-        held = self._settings
-        if held is not None and held is not not_this and not (held.rereads and now - self._read_at >= REREAD):
+        loop, held = asyncio.get_running_loop(), self._settings
+        if held is not None and held is not not_this and loop.time() < self._until:
             return held
         async with self._lock:  # one reader; the others take what it brings
             if self._settings is held:
-                read = await asyncio.to_thread(load, self._kubeconfig, self._context)
-                # The old TLS context goes on where it can: a new one would part from all open connections.
-                same = held is not None and attrs.evolve(read, token=None) == attrs.evolve(held, token=None)
-                unchanged = same and held is not None and _same_trust(held, read)
-                self._settings = attrs.evolve(read, tls=held.tls) if unchanged and held else read
-                self._read_at = now
+                self._settings = await self._read(held, refused=held is not_this)
+                lasts = self._settings.lasts
+                self._until = float("inf") if lasts is None else loop.time() + lasts
             assert self._settings is not None
             return self._settings
+
+    async def _read(self, held: Settings | None, *, refused: bool) -> Settings:
+        try:
+            read = await asyncio.to_thread(load, self._kubeconfig, self._context)
+        except ConfigurationError:
+            if held is None or refused:
+                raise
+            return attrs.evolve(held)  # good until the server refuses it (client-go: cachingTokenSource)
+        # The old TLS context goes on where it can: a new one would part from all open connections.
+        if held is not None and attrs.evolve(read, token=None) == attrs.evolve(held, token=None):
+            return attrs.evolve(read, tls=held.tls) if _same_trust(held, read) else read
+        return read
 
 
 def _same_trust(one: Settings, other: Settings) -> bool:
@@ -90,9 +114,11 @@ def load(kubeconfig: str | None, context: str | None) -> Settings:
         ConfigurationError: with the file that is wrong, never with what it holds.
     """
     if in_cluster(kubeconfig, context):
-        return _guarded("the pod's service account", _load_in_cluster)
-    path, _ = _kubeconfigs(kubeconfig)
-    return _guarded(f"the kubeconfig {quote(path)}", lambda: asyncio.run(_load_kubeconfig(path, context)))
+        return _guarded(POD, _load_in_cluster, MOUNT)
+    path, files = _kubeconfigs(kubeconfig)
+    source = f"the kubeconfig {quote(path)}"
+    chosen = _guarded(source, lambda: _choose(source, files, context))
+    return _guarded(f"what {source} names", lambda: asyncio.run(_load_kubeconfig(source, chosen)))
 
 
 def own_namespace(kubeconfig: str | None, context: str | None) -> str:
@@ -102,9 +128,10 @@ def own_namespace(kubeconfig: str | None, context: str | None) -> str:
         ConfigurationError: there is nothing to read it from.
     """
     if in_cluster(kubeconfig, context):
-        return (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default"
+        return _guarded(POD, lambda: (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default", MOUNT)
     path, files = _kubeconfigs(kubeconfig)
-    return _guarded(f"the kubeconfig {quote(path)}", lambda: _context_namespace(files, context))
+    source = f"the kubeconfig {quote(path)}"
+    return _guarded(source, lambda: _choose(source, files, context)).namespace
 
 
 def in_cluster(kubeconfig: str | None, context: str | None) -> bool:
@@ -114,7 +141,8 @@ def in_cluster(kubeconfig: str | None, context: str | None) -> bool:
 
 def _kubeconfigs(kubeconfig: str | None) -> tuple[str, list[Path]]:
     path = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    files = [file for place in path.split(os.pathsep) if place and (file := Path(place).expanduser()).is_file()]
+    places = [os.path.expanduser(place) for place in path.split(os.pathsep) if place]  # noqa: PTH111 - never raises
+    files = [Path(place) for place in places if os.path.isfile(place)]  # noqa: PTH113 - likewise
     if not files:
         raise ConfigurationError(
             f"there is no kubeconfig at {quote(path)}, and this is no pod",
@@ -123,29 +151,84 @@ def _kubeconfigs(kubeconfig: str | None) -> tuple[str, list[Path]]:
     return path, files
 
 
-def _context_namespace(files: list[Path], context: str | None) -> str:
+@attrs.frozen
+class _Chosen:
+    """The context that is used, and what it names. The files are those that hold anything."""
+
+    context: str
+    namespace: str
+    cluster: dict[str, Any] = attrs.field(repr=False)
+    user: dict[str, Any] = attrs.field(repr=False)
+    files: list[Path]
+
+
+def _choose(source: str, files: list[Path], context: str | None) -> _Chosen:
     """Of several files the first that names a thing has it, as with kubectl."""
     import yaml
 
-    contexts: dict[str, Any] = {}
+    named: dict[str, dict[str, Any]] = {"contexts": {}, "clusters": {}, "users": {}}
+    filled = []
     for file in files:
-        read = yaml.safe_load(file.read_text()) or {}
+        read = yaml.safe_load(file.read_text())
+        if read is None:
+            continue
+        filled.append(file)
         context = context or read.get("current-context")
-        for entry in read.get("contexts") or ():
-            contexts.setdefault(entry["name"], entry.get("context") or {})
-    return str(contexts[context].get("namespace") or "default") if context in contexts else "default"
+        for part, entries in named.items():
+            for entry in read.get(part) or ():
+                entries.setdefault(entry["name"], entry.get(part[:-1]) or {})
+    if not context:
+        raise ConfigurationError(
+            f"{source} has no current-context", next_step="Give context=, or kubectl config use-context NAME"
+        )
+    found = _named(source, named, "contexts", context)
+    if not isinstance(namespace := found.get("namespace") or "default", str):
+        raise ConfigurationError(
+            f"{source} has a namespace that is no text", next_step="Set contexts[].context.namespace"
+        )
+    user = _named(source, named, "users", found["user"]) if found.get("user") else {}
+    return _Chosen(context, namespace, _named(source, named, "clusters", found["cluster"]), user, filled)
 
 
-def _guarded(source: str, read: Callable[[], T]) -> T:
+def _named(source: str, named: dict[str, dict[str, Any]], part: str, name: str) -> dict[str, Any]:
+    if name not in named[part]:
+        has = ", ".join(quote(other) for other in [*named[part]][:10])
+        raise ConfigurationError(
+            f"{source} has no {part[:-1]} {quote(name)}", next_step=f"It has {has or 'none'}: correct the name"
+        )
+    found = named[part][name]
+    if not isinstance(found, dict):
+        raise TypeError(part)
+    return found
+
+
+def _guarded(source: str, read: Callable[[], T], next_step: str = "Check it with kubectl cluster-info") -> T:
     """Turn whatever a loader raises into one error that shows no secret: a parser's message quotes the file."""
     try:
-        return read()
+        with _unlogged():
+            return read()
     except DiscoveryError:
         raise
     except Exception as error:  # noqa: BLE001 - these loaders raise anything, AssertionError too
-        raise ConfigurationError(
-            f"{source} cannot be used ({_safe_cause(error)})", next_step="Check it with kubectl cluster-info"
-        ) from None
+        cause = _safe_cause(error)
+    # Raised out here, it has no context: that one's message, and the values in its frames, may be secret.
+    raise ConfigurationError(f"{source} cannot be used ({cause})", next_step=next_step)
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """The loader logs what a plugin wrote, be it a secret: nothing of that is let through."""
+    thread = threading.get_ident()
+
+    def others(record: logging.LogRecord) -> bool:
+        return record.thread not in (None, thread)
+
+    logger = logging.getLogger("kubernetes_asyncio.config.kube_config")
+    logger.addFilter(others)
+    try:
+        yield
+    finally:
+        logger.removeFilter(others)
 
 
 def _safe_cause(error: Exception) -> str:
@@ -153,11 +236,13 @@ def _safe_cause(error: Exception) -> str:
     if mark is not None:
         return f"no YAML at line {mark.line + 1}"
     if isinstance(error, OSError):
-        return f"{type(error).__name__}: {error.strerror or error}"
+        return f"{type(error).__name__}: {error.strerror or 'no reason given'}"
     kind = type(error).__name__
     if kind == "ConfigException":
         # "exec: process returned 1. <what the plugin wrote>": only the first sentence is ours to repeat.
-        return quote(str(error).partition(". ")[0])
+        # "File does not exists: <what stands in client-key>": that may be the key itself, by mistake.
+        said = str(error).partition(". ")[0]
+        return "a certificate's or key's file does not exist" if said.startswith("File ") else quote(said)
     return f"{kind} while reading it: a part is missing or of the wrong kind"
 
 
@@ -166,41 +251,83 @@ def _load_in_cluster() -> Settings:
     from kubernetes_asyncio.config import load_incluster_config
 
     configuration = Configuration()
-    load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    return _settings(configuration, "the pod's service account", rereads=True)
+    load_incluster_config(  # type: ignore[no-untyped-call]
+        client_configuration=configuration,
+        token_filename=str(SERVICE_ACCOUNT / "token"),
+        cert_filename=str(SERVICE_ACCOUNT / "ca.crt"),
+    )
+    return _settings(configuration, POD, lasts=REREAD)
 
 
-async def _load_kubeconfig(path: str, context: str | None) -> Settings:
+async def _load_kubeconfig(source: str, chosen: _Chosen) -> Settings:
     from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config import load_kube_config
 
+    for field, kind in (
+        ("server", str),
+        ("tls-server-name", str),
+        ("proxy-url", str),
+        ("insecure-skip-tls-verify", bool),
+    ):
+        if not isinstance(chosen.cluster.get(field, kind()), kind):
+            raise ConfigurationError(
+                f"{source} has a {field} that is no {kind.__name__}", next_step=f"Correct clusters[].cluster.{field}"
+            )
     configuration = Configuration()
     configuration.proxy = None
-    loader = await load_kube_config(path, context, configuration, persist_config=False)
-    user = loader._user  # noqa: SLF001 - the loader does not say otherwise whether a file or a plugin gave the token
-    plugin = user is not None and "exec" in user
-    # A plugin's token holds until its own expiry, or until it is refused: running it each minute is not ours to do.
-    rereads = bool(user is not None and not plugin) or hasattr(loader, "exec_plugin_expiry")
-    return _settings(configuration, f"the kubeconfig {quote(path)}", rereads=rereads)
+    paths = os.pathsep.join(str(file) for file in chosen.files)
+    loader = await load_kube_config(paths, chosen.context, configuration, persist_config=False)
+    if "tokenFile" in chosen.user and not configuration.api_key:
+        raise ConfigurationError(f"the tokenFile of {source} is empty", next_step="Renew the token")
+    lasts: float | None = REREAD
+    if "exec" in chosen.user or "auth-provider" in chosen.user:
+        # A plugin's token holds until its own expiry, or until it is refused: to run it each minute is not ours.
+        expiry = getattr(loader, "exec_plugin_expiry", None)
+        now = dt.datetime.now(dt.UTC)
+        lasts = max((expiry - now).total_seconds(), SHORTEST) if expiry is not None else None
+    return _settings(configuration, source, lasts=lasts)
 
 
-def _settings(configuration: Any, source: str, *, rereads: bool) -> Settings:
+def _settings(configuration: Any, source: str, *, lasts: float | None) -> Settings:
     host = str(configuration.host).rstrip("/")
-    parts = urlsplit(host)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = _url(host)
+    if parts is None or "@" in parts.netloc:
         raise ConfigurationError(
-            f"{source} has no server with http:// or https://", next_step="Set clusters[].cluster.server"
+            f"{source} has no server of the form https://HOST:PORT", next_step="Set clusters[].cluster.server"
         )
-    token = configuration.api_key.get("BearerToken")
+    proxy = _proxy(configuration.proxy, source) or _proxy(_environment_proxy(parts), "the environment")
     return Settings(
         host=host,
         source=source,
-        token=" ".join(token.split()) if token else None,  # files end with a newline; headers must not
+        token=_header(configuration.api_key.get("BearerToken"), source),
         tls=_trust(configuration) if parts.scheme == "https" else None,
         server_hostname=configuration.tls_server_name,
-        proxy=configuration.proxy or _environment_proxy(host),
-        rereads=rereads,
+        proxy=proxy[0] if proxy else None,
+        proxy_token=proxy[1] if proxy else None,
+        lasts=lasts,
     )
+
+
+def _url(text: str) -> SplitResult | None:
+    """Its parts, None where it is no URL of HTTP."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable else None
+
+
+def _header(token: str | None, source: str) -> str | None:
+    """The Authorization header: files end with a newline, headers must not."""
+    if token is None:
+        return None
+    words = token.split()
+    if len(words) != 2 or not all(word.isascii() and word.isprintable() for word in words):
+        raise ConfigurationError(
+            f"the token of {source} is empty, or has characters that no token has", next_step="Renew the token"
+        )
+    return " ".join(words)
 
 
 def _trust(configuration: Any) -> ssl.SSLContext:
@@ -212,7 +339,8 @@ def _trust(configuration: Any) -> ssl.SSLContext:
     else:
         context.load_default_certs()
     if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+        # Without a password an encrypted key would have OpenSSL ask for it on the terminal.
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file, password="")
     if not configuration.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -220,8 +348,38 @@ def _trust(configuration: Any) -> ssl.SSLContext:
     return context
 
 
-def _environment_proxy(host: str) -> str | None:
-    parts = urlsplit(host)
-    if urllib.request.proxy_bypass(parts.netloc):
+def _proxy(url: str | None, source: str) -> tuple[str, str | None] | None:
+    """The proxy's URL, and apart from it, so that no error shows it, the header with its user and password."""
+    if not url:
         return None
-    return urllib.request.getproxies().get(parts.scheme)
+    parts = _url(url if "://" in url else f"http://{url}")
+    if parts is None:
+        raise ConfigurationError(
+            f"the proxy of {source} is not of the form http://HOST:PORT", next_step="Correct proxy-url or HTTPS_PROXY"
+        )
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    if parts.username is None:
+        return place, None
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return place, f"Basic {base64.b64encode(user.encode()).decode()}"
+
+
+def _environment_proxy(server: SplitResult) -> str | None:
+    """HTTPS_PROXY or HTTP_PROXY, where NO_PROXY does not forbid it; as Go has it, never for loopback."""
+    host = server.hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        bypass = host == "localhost"
+    else:
+        bypass = address.is_loopback or any(address in network for network in _networks())
+    if bypass or urllib.request.proxy_bypass(server.netloc):
+        return None
+    return urllib.request.getproxies().get(server.scheme)
+
+
+def _networks() -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The addresses and CIDR blocks of NO_PROXY, which the standard library reads as names."""
+    for entry in urllib.request.getproxies().get("no", "").split(","):
+        with contextlib.suppress(ValueError):
+            yield ipaddress.ip_network(entry.strip().strip("[]"), strict=False)

@@ -17,9 +17,15 @@ class Expired(DiscoveryError):
 
 def unreachable(where: str, error: BaseException) -> ApiUnavailable:
     """What a failure of the network means."""
-    cause = "no answer in time" if isinstance(error, TimeoutError) else quote(error)
+    cause: object = error
+    if isinstance(error, TimeoutError):
+        cause = "no answer in time"
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error  # the whole text has the repr of a TLS context in it
+    elif isinstance(error, aiohttp.ClientResponseError):
+        cause = f"{error.status} {error.message}"
     return ApiUnavailable(
-        f"{where} cannot be reached ({type(error).__name__}: {cause})",
+        f"{where} cannot be reached ({type(error).__name__}: {quote(cause)})",
         next_step="Check the server's address, the network and the proxy; what is known stays in use",
     )
 
@@ -42,27 +48,32 @@ def status_error(
     namespace: str | None,
     where: str,
     retry_after: float | None,
+    *,
+    name: str = "",
 ) -> DiscoveryError:
-    """The error for a status other than 200. `status` is what the server said, empty where it is no API server."""
+    """The error for a status other than 200.
+
+    `status` is what the server said, empty where it is no API server; `name` that of the one object asked for.
+    """
     said = f": {quote(status.message)}" if status.message else ""
     if status.expired or code == 410:
         return Expired(f"{where} no longer has, or not yet, the version asked for{said}")
+    if code in (401, 403) and status.kind != "Status":
+        said = ", but not as a Kubernetes API server does: it may be a proxy or a gateway that refuses"
     if code == 401:
         return Unauthenticated(
             f"{where} does not accept our credentials to {what}{said}",
             next_step="Renew the token or certificate; a rotated token file is read again by itself",
         )
     if code == 403:
-        plural, _, group = resource.partition(".")
-        rule = f'{{apiGroups: ["{group}"], resources: ["{plural}"], verbs: ["get", "list", "watch"]}}'
         return AccessDenied(
             f"{where} does not allow us to {what}{said}",
             verb=verb,
             resource=resource,
             namespace=namespace or "",
-            rule=rule,
+            rule=rule(verb, resource, name),
         )
-    if status.kind != "Status":
+    if status.kind != "Status" and code != 429:  # too many requests is said in plain text
         return ApiUnavailable(
             f"{where} answered {code}, but not as a Kubernetes API server does",
             status=code,
@@ -70,12 +81,23 @@ def status_error(
             next_step="Check the address: it may be a proxy, a gateway, or another service",
         )
     return ApiUnavailable(
-        f"{where} answered {code} {quote(status.reason)} to {what}{said}",
+        f"{where} answered {code}{f' {quote(status.reason)}' if status.reason else ''} to {what}{said}",
         status=code,
         retry_after=retry_after,
         reason=status.reason,
         next_step="The server does not know this resource" if code == 404 else "It is tried again by itself",
     )
+
+
+def rule(verb: str, resource: str, name: str = "") -> str:
+    """The smallest RBAC rule that allows what comes of this request: what is listed is watched too, and vice versa.
+
+    A list or watch of one object, by field selector, is allowed by its name (kube-apiserver: requestinfo.go).
+    """
+    plural, _, group = resource.partition(".")
+    names = f', resourceNames: ["{name}"]' if name else ""
+    verbs = '"list", "watch"' if verb in ("list", "watch") else f'"{verb}"'
+    return f'{{apiGroups: ["{group}"], resources: ["{plural}"]{names}, verbs: [{verbs}]}}'
 
 
 def failure_of(error: DiscoveryError) -> Failure:

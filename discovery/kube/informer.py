@@ -9,9 +9,9 @@ goes back in time.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
+import aiohttp
 import attrs
 
 from ..errors import ApiUnavailable, DiscoveryError
@@ -25,24 +25,15 @@ from .lines import Lines
 from .listing import Listing
 from .lists import DECODE_ERRORS
 from .objects import WatchEvent, decode_error, decode_event
+from .readers import Reader, Readers
 from .reflector import Ended, Failed, Listed, Outcome, State, Watch
-from .store import Changes, Group, Store
+from .store import Group, Store
 
 IDLE = 90.0
 """Seconds without a byte after which a watch is taken for dead: one and a half times the usual minute of bookmarks."""
 
-
-class Reader(Protocol):
-    """Hears of one group. Called from the informer's task: it must only take note."""
-
-    def changed(self, changes: Changes) -> None:
-        """By name, what came or changed, or None for what went."""
-
-    def synced(self) -> None:
-        """All there is has been told, and the watch speaks."""
-
-    def failed(self, error: Exception, since: float) -> None:
-        """The watch is broken, and last spoke at `since` (the loop's time)."""
+MORE = 2**16
+"""Bytes that came in one piece, from which on it is likely that more are waiting."""
 
 
 @attrs.define
@@ -91,7 +82,7 @@ class Informer:
         self._rng = rng
         self._reconcile = reconcile
         self._store = Store()
-        self._readers: dict[Group, list[Reader]] = {}
+        self._readers = Readers(self._name(), emit)
         self._listed: frozenset[Group] | None = None
         self._synced = False
         self._error: tuple[Exception, float] | None = None
@@ -110,8 +101,7 @@ class Informer:
 
     def add(self, group: Group, reader: Reader) -> Callable[[], None]:
         """Tell this reader of a group from now on, what is held first; returns what ends it."""
-        readers = self._readers.setdefault(group, [])
-        readers.append(reader)
+        self._readers.add(group, reader)
         if self._holds(group):
             held = self._store.group(group)
             if held:
@@ -123,10 +113,7 @@ class Informer:
             reader.failed(*self._error)
 
         def leave() -> None:
-            if reader in readers:
-                readers.remove(reader)
-            if not readers and self._readers.get(group) is readers:
-                del self._readers[group]
+            if self._readers.remove(group, reader):
                 self._release(group)
 
         return leave
@@ -147,24 +134,19 @@ class Informer:
             if self._listed is not None:
                 self._listed -= {group}
 
-    def _tell(self, groups: Iterable[Group], call: Callable[[Reader], None]) -> None:
-        for group in groups:
-            for reader_ in tuple(self._readers.get(group, ())):
-                try:
-                    call(reader_)
-                except Exception as error:  # noqa: BLE001 - one reader's fault is not the others'
-                    self._emit(Event("reader.failed", self._name(), {"error": repr(error)}))
-
     # The loop
 
     async def run(self) -> None:
         """List and watch until cancelled; nothing else ends it."""
         state = State()
         effect = reflector.start(state, self._rng)
-        while True:
-            if effect.delay:
-                await asyncio.sleep(effect.delay)
-            state, effect = reflector.step(state, await self._do(effect), self._rng)
+        try:
+            while True:
+                if effect.delay:
+                    await asyncio.sleep(effect.delay)
+                state, effect = reflector.step(state, await self._do(effect), self._rng)
+        finally:
+            self._readers.close()
 
     async def _do(self, effect: reflector.Effect) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -192,7 +174,7 @@ class Informer:
             self._emit(Event("watch.failed" if first else "watch.retry", self._name(), {"error": str(error)}))
             since = self._error[1]
             self._settled.set()
-            self._tell(tuple(self._readers), lambda one: one.failed(error, since))
+            self._readers.tell(self._readers.groups, lambda one: one.failed(error, since))
         retry_after = error.retry_after if isinstance(error, ApiUnavailable) else None
         return Failed(failure, stream.version, lasted, retry_after)
 
@@ -207,20 +189,20 @@ class Informer:
         if self._error is not None:
             self._error = None
             self._emit(Event("watch.recovered", self._name()))
-        self._tell((group for group in tuple(self._readers) if self._holds(group)), lambda one: one.synced())
+        self._readers.tell(filter(self._holds, self._readers.groups), lambda one: one.synced())
 
     # Lists
 
     async def _list(self, version: str) -> str:
         """Read everything that is asked for and put it in the place of what is held."""
-        wanted = frozenset(self._readers)
+        wanted = self._readers.groups
         newer, found = await self._listing.read(self._selected(wanted), version)
-        differences = list(self._store.differences(newer, tuple(self._readers)))
+        differences = list(self._store.differences(newer, self._readers.groups))
         self._store, self._listed, self._synced = newer, wanted, True
         self._known.clear()
         self._settled.set()
         for group, changes in differences:
-            self._tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
+            self._readers.tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
         self._speaks()
         return found
 
@@ -268,19 +250,19 @@ class Informer:
     def _missing(self) -> frozenset[Group]:
         if self._everything or self._listed is None:
             return frozenset()
-        return frozenset(self._readers) - self._listed
+        return self._readers.groups - self._listed
 
     async def _fill(self, groups: frozenset[Group], version: str) -> None:
         """Take in the objects of groups that the list did not have, as they were at `version`."""
         more, _ = await self._listing.read(self._selected(groups), version, exact=True)
-        self._listed = (self._listed or frozenset()) | (groups & frozenset(self._readers))
+        self._listed = (self._listed or frozenset()) | (groups & self._readers.groups)
         for group in groups:
             found = dict(more.group(group))
             for held in found.values():
                 self._store.put(held)
             if found:
-                self._tell((group,), lambda one, found=found: one.changed(found))  # type: ignore[misc]
-            self._tell((group,), lambda one: one.synced())
+                self._readers.tell((group,), lambda one, found=found: one.changed(found))  # type: ignore[misc]
+            self._readers.tell((group,), lambda one: one.synced())
 
     async def _follow(self, seconds: int, stream: _Stream) -> None:
         """Take in what one stream brings, until it ends."""
@@ -291,25 +273,36 @@ class Informer:
             "resourceVersion": stream.version,
             "timeoutSeconds": str(seconds),
         }
-        lines, turns, loop = Lines(), Turns(), asyncio.get_running_loop()
-        async with self._access.open(
+        opening = self._access.open(
             self._kind.path(self._namespace),
             query,
             verb="watch",
             resource=self._kind.full_name,
             namespace=self._namespace,
             timeout=IDLE,
-        ) as response:
+        )
+        async with opening as response:
             if stream.opened is None:
-                stream.opened = loop.time()
+                stream.opened = asyncio.get_running_loop().time()
             self._speaks()
-            async for chunk in response.content.iter_any():
-                turns.start()
-                self._heard_at = loop.time()
-                for line in lines.feed(chunk):
-                    self._take(line, stream)
-                    if turns.due():
-                        await turns.give()
+            try:
+                await self._read(response.content, stream)
+            finally:
+                self._readers.flush()
+
+    async def _read(self, content: aiohttp.StreamReader, stream: _Stream) -> None:
+        lines, turns, loop = Lines(), Turns(), asyncio.get_running_loop()
+        async for chunk in content.iter_any():
+            turns.start()
+            self._heard_at = loop.time()
+            for line in lines.feed(chunk):
+                self._take(line, stream)
+                if turns.due():
+                    await turns.give()
+            if len(chunk) < MORE:
+                self._readers.flush()
+            else:
+                self._readers.flush_soon()
         for line in lines.finish():
             self._take(line, stream)
 
@@ -347,12 +340,9 @@ class Informer:
         if self._told is not None and (kept or gone):
             self._told.add(seen)
         if kept:
-            self._change(held.namespace, held.group, {held.name: held})
+            self._readers.note((held.namespace, held.group), held.name, held)
         if gone is not None:
-            self._change(gone.namespace, gone.group, {gone.name: None})
-
-    def _change(self, namespace: str, group: str, changes: Changes) -> None:
-        self._tell(((namespace, group),), lambda one: one.changed(changes))
+            self._readers.note((gone.namespace, gone.group), gone.name, None)
 
     def _refuse(self, line: bytes) -> None:
         """An error within a stream that began well."""

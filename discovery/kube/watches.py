@@ -8,8 +8,9 @@ import attrs
 
 from ..events import Hook
 from .access import Access
-from .informer import Informer, Reader
+from .informer import Informer
 from .kinds import ENDPOINT_SLICES, Kind
+from .readers import Reader
 
 Place = tuple[str, str | None, str | None]
 """A kind's resource; the namespace, None for all; the one name that is watched, None where the watch is shared."""

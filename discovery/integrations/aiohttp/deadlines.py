@@ -46,6 +46,5 @@ class Deadlines(Generic[T]):
                 break
             late.append(one)
         for one in late:
-            del self._running[one]
-            if self._missed(one):
+            if self._running.pop(one, None) is not None and self._missed(one):
                 self.start(one)

@@ -76,6 +76,11 @@ class Host:
         """Whether there is something to pick from, as usual."""
         return self.unknown is None and not self.falling_back and self.pool.usable
 
+    @property
+    def busy(self) -> bool:
+        """Whether any request to its target is under way, and may yet have to go elsewhere."""
+        return any(candidate.in_flight for candidate in self.pool.explain())
+
 
 class Directory:
     """From a URL to the pool of its host.
@@ -103,7 +108,7 @@ class Directory:
         self._routes = routes
         self._options = options
         self._key = key
-        self._domain = domain
+        self._domain = domain.strip(".")
         self._short_names = short_names
         self._hosts: dict[Place, Host] = {}
         self._foreign: set[Place] = set()
@@ -193,7 +198,8 @@ class Directory:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        for place in [place for place, host in self._hosts.items() if loop.time() - host.used >= IDLE]:
+        idle = [place for place, host in self._hosts.items() if loop.time() - host.used >= IDLE and not host.busy]
+        for place in idle:
             self._evict(place)
         self._sweeping = loop.call_later(SWEEP, self._sweep) if self._hosts else None
 

@@ -30,19 +30,27 @@ class RetriesExhausted(errors.RetriesExhausted, aiohttp.ClientConnectionError):
     """`discovery.RetriesExhausted`, leaving a request."""
 
 
+class ConfigurationError(errors.ConfigurationError, aiohttp.ClientConnectionError):
+    """`discovery.ConfigurationError`, leaving a request."""
+
+
 KINDS: dict[type[errors.DiscoveryError], type[errors.DiscoveryError]] = {
     errors.NotReady: NotReady,
     errors.NoBackends: NoBackends,
     errors.ServiceNotFound: ServiceNotFound,
     errors.PortNotFound: PortNotFound,
     errors.RetriesExhausted: RetriesExhausted,
+    errors.ConfigurationError: ConfigurationError,
 }
+
+BROKEN = aiohttp.ClientOSError, aiohttp.ClientConnectionResetError, aiohttp.ServerConnectionError
+"""A connection that was there and is no more, or says nothing more."""
 
 
 def client_error(error: errors.DiscoveryError) -> errors.DiscoveryError:
     """The same error as one of aiohttp's, with the same message, fields and cause."""
-    kind = KINDS.get(type(error))
-    if kind is None:
+    kind = next((KINDS[base] for base in type(error).__mro__ if base in KINDS), None)
+    if kind is None or isinstance(error, aiohttp.ClientError):
         return error
     made = kind.__new__(kind)
     made.args = error.args
@@ -58,7 +66,7 @@ def judge(error: BaseException) -> Outcome:
     """
     if isinstance(error, Unsent | aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return Outcome.UNSENT
-    if isinstance(error, aiohttp.ClientOSError | aiohttp.ServerConnectionError):
+    if isinstance(error, BROKEN):
         return Outcome.SENT
     return Outcome.FINAL
 

@@ -20,6 +20,10 @@ from .errors import Unsent, judge
 QUEUE = "_wait_for_available_connection"
 """The coroutine of aiohttp's connector that waits for a free connection; a test holds it to that."""
 
+LOOKS = 4
+"""How often within `connect_timeout` it is looked at. All of them in a row must find it connecting: who comes from a
+queue in between has three quarters of the time at least."""
+
 
 class Limits:
     """What `RetryPolicy` says of time, for all exchanges of a host."""
@@ -28,7 +32,7 @@ class Limits:
 
     def __init__(self, policy: RetryPolicy) -> None:
         seconds = policy.per_try_timeout
-        self.connect = Deadlines(policy.connect_timeout, Exchange.unconnected)
+        self.connect = Deadlines(policy.connect_timeout / LOOKS, Exchange.unconnected)
         self.answer = None if seconds is None else Deadlines(seconds, Exchange.unanswered)
 
 
@@ -38,7 +42,7 @@ class Exchange:
     It is two plain calls around the await, because each coroutine in between costs every request a microsecond.
     """
 
-    __slots__ = ("_before", "_late", "_lease", "_limits", "_request", "_task", "_url", "sending")
+    __slots__ = ("_before", "_late", "_lease", "_limits", "_looks", "_request", "_task", "_url", "sending")
 
     def __init__(self, request: aiohttp.ClientRequest, lease: Lease, limits: Limits) -> None:
         self._request = request
@@ -49,6 +53,7 @@ class Exchange:
         self._task = task
         self._before = task.cancelling()
         self._late: aiohttp.ClientError | None = None
+        self._looks = 0
         self._url = request.url
         self.sending: Any = None
         request.response = None
@@ -70,8 +75,8 @@ class Exchange:
     def failed(self, error: BaseException) -> BaseException:
         """There will be no answer. Returns what it was: the error itself, or what the limits or the moment make of it.
 
-        ConnectionTimeoutError: no connection within `connect_timeout`. ServerTimeoutError: no headers within
-        `per_try_timeout`. Unsent: the connection broke before anything went out.
+        ConnectionTimeoutError: no connection within `connect_timeout` or `per_try_timeout`. ServerTimeoutError: sent,
+        and no headers within `per_try_timeout`. Unsent: the connection broke before anything went out.
         """
         self._stop()
         real = self._real(error)
@@ -88,8 +93,7 @@ class Exchange:
     def _real(self, error: BaseException) -> BaseException:
         if self._late is not None and isinstance(error, asyncio.CancelledError):
             return error if self._task.cancelling() > self._before else self._late
-        broken = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
-        if broken and not isinstance(error, aiohttp.ClientConnectorError) and not _is_sent(self._request):
+        if judge(error) is Outcome.SENT and not _is_sent(self._request):
             return Unsent(f"the connection to {self._request.url.authority} broke before the request was sent")
         return error
 
@@ -102,18 +106,25 @@ class Exchange:
             self._task.uncancel()
 
     def unconnected(self) -> bool:
-        """`connect_timeout` is over. Returns whether the time in a queue is all that was spent."""
+        """One more part of `connect_timeout` is over. Returns whether to look again."""
         if self._late is not None or _is_sent(self._request):
             return False
-        if _waits_in(self.sending, QUEUE):
+        self._looks = 0 if _waits_in(self.sending, QUEUE) else self._looks + 1
+        if self._looks < LOOKS:
             return True
-        self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.connect.seconds)
+        self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.connect.seconds * LOOKS)
         return False
 
     def unanswered(self) -> bool:
-        """`per_try_timeout` is over."""
-        if self._late is None and self._limits.answer is not None:
+        """`per_try_timeout` is over. Returns whether a queue is where it was spent, and another is granted."""
+        if self._late is not None or self._limits.answer is None:
+            return False
+        if _is_sent(self._request):
             self._end(aiohttp.ServerTimeoutError, "no answer from", self._limits.answer.seconds)
+        elif _waits_in(self.sending, QUEUE):
+            return True
+        else:
+            self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.answer.seconds)
         return False
 
     def _end(self, kind: type[aiohttp.ClientError], what: str, seconds: float) -> None:

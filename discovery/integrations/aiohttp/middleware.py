@@ -53,7 +53,10 @@ class Middleware:
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
         """Send the request to a backend, and to another where that is safe."""
-        host = self.directory.find(request.url)
+        try:
+            host = self.directory.find(request.url)
+        except DiscoveryError as error:
+            raise client_error(error) from error.__cause__
         if host is None:
             return await handler(request)
         try:
@@ -88,7 +91,7 @@ class Middleware:
             DiscoveryError: there is nothing to pick from, and going by the name is not wanted or no help.
         """
         if host.unknown is not None:
-            raise host.unknown
+            raise client_error(host.unknown)  # a copy: what is raised often grows a traceback without end
         pool = host.pool
         left = host.opened + self.ready_timeout - asyncio.get_running_loop().time()
         if not (pool.status.synced or await pool.settled(max(left, 0.0), HOPELESS)):
@@ -104,7 +107,7 @@ class Middleware:
             if isinstance(problem, ServiceNotFound):
                 self.directory.remember_unknown(host, problem)
             if isinstance(problem, ServiceNotFound | PortNotFound):
-                raise problem
+                raise client_error(problem)
         return pool.pick(key)
 
     async def _again(

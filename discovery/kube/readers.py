@@ -1,0 +1,103 @@
+"""Who reads which group of an informer, and how they are told.
+
+What a watch brings is held back while more of it is waiting to be read, for a moment at most: then of each object only
+the newest is told. Whatever else is told comes after it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ..events import Event, Hook
+from .objects import Object
+from .store import Changes, Group
+
+BURST = 0.01
+"""Seconds for which changes are held back at most."""
+
+
+class Reader(Protocol):
+    """Hears of one group. Called from the informer's task: it must only take note."""
+
+    def changed(self, changes: Changes) -> None:
+        """By name, what came or changed, or None for what went."""
+
+    def synced(self) -> None:
+        """All there is has been told, and the watch speaks."""
+
+    def failed(self, error: Exception, since: float) -> None:
+        """The watch is broken, and last spoke at `since` (the loop's time)."""
+
+
+class Readers:
+    """The readers of one informer, by group. `name` is the informer's, for what is said of a reader that fails."""
+
+    def __init__(self, name: str, emit: Hook) -> None:
+        self._name = name
+        self._emit = emit
+        self._readers: dict[Group, list[Reader]] = {}
+        self._held: dict[Group, dict[str, Object | None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    @property
+    def groups(self) -> frozenset[Group]:
+        """Those that somebody reads."""
+        return frozenset(self._readers)
+
+    def add(self, group: Group, reader: Reader) -> None:
+        """One more reader of a group."""
+        self._readers.setdefault(group, []).append(reader)
+
+    def remove(self, group: Group, reader: Reader) -> bool:
+        """One less, if it is there; returns whether it was the last of its group."""
+        readers = self._readers.get(group, [])
+        if reader not in readers:
+            return False
+        readers.remove(reader)
+        if not readers:
+            del self._readers[group]
+            self._held.pop(group, None)
+        return not readers
+
+    def note(self, group: Group, name: str, held: Object | None) -> None:
+        """An object of a group came, changed or (None) went. To be followed by `flush` or `flush_soon`."""
+        if group in self._readers:
+            self._held.setdefault(group, {})[name] = held
+
+    def flush_soon(self) -> None:
+        """More is coming: tell what was noted a moment later."""
+        if self._held and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(BURST, self.flush)
+
+    def flush(self) -> None:
+        """Tell what was noted."""
+        self._stop()
+        held, self._held = self._held, {}
+        for group, changes in held.items():
+            self._tell(group, lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
+
+    def tell(self, groups: Iterable[Group], call: Callable[[Reader], None]) -> None:
+        """Tell the readers of these groups something else, after what was noted."""
+        self.flush()
+        for group in groups:
+            self._tell(group, call)
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._stop()
+        self._held.clear()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tell(self, group: Group, call: Callable[[Reader], None]) -> None:
+        for reader in tuple(self._readers.get(group, ())):
+            try:
+                call(reader)
+            except Exception as error:  # noqa: BLE001 - one reader's fault is not the others'
+                self._emit(Event("reader.failed", self._name, {"error": repr(error)}))
