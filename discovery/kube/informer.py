@@ -226,7 +226,7 @@ class Informer:
             finally:
                 self._told = None
                 following.cancel()
-                await asyncio.wait({following})
+                await asyncio.gather(following, return_exceptions=True)
 
     async def _until_widened(self, following: "asyncio.Task[None]") -> bool:
         """Wait until the stream is over (False) or a group is missing (True)."""

@@ -351,6 +351,21 @@ async def test_an_object_of_megabytes_is_one_line_and_is_read(scene: Scene) -> N
     await until(lambda: offered(pool) == ["10.0.0.2"])
 
 
+async def test_a_storm_ends_in_its_last_state_and_is_told_in_few_steps(scene: Scene) -> None:
+    for service in ("web", "db"):
+        scene.put(service, "10.0.0.1")
+    web, db = await scene.pool("web"), await scene.pool("db")
+    await until(lambda: scene.asked("watch")[-1]["labelSelector"].endswith("(db,web)"))
+    offers = Offers(web)
+    await until(lambda: offers.sets)
+    for number in range(200):
+        scene.put("web", f"10.0.1.{number}", pad=2**14)
+        scene.put("db", f"10.0.2.{number}", pad=2**14)
+    await until(lambda: (offered(web), offered(db)) == (["10.0.1.199"], ["10.0.2.199"]))
+    assert 2 <= len(offers.sets) < 100
+    offers.end()
+
+
 async def test_an_object_that_cannot_be_read_changes_nothing_and_is_told_of(scene: Scene) -> None:
     scene.put("web", "10.0.0.1")
     pool = await scene.pool("web")
