@@ -5,24 +5,22 @@ loaders read files and run plugins with blocking calls, so they have a thread (a
 """
 
 import asyncio
-import base64
 import contextlib
 import datetime as dt
 import hashlib
-import ipaddress
 import logging
 import os
 import ssl
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import attrs
 
 from ..errors import ConfigurationError, DiscoveryError, quote
+from .kubeconfig import Chosen, choose, places
+from .proxies import environment_proxy, http_url, proxy_of
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -115,9 +113,9 @@ def load(kubeconfig: str | None, context: str | None) -> Settings:
     """
     if in_cluster(kubeconfig, context):
         return _guarded(POD, _load_in_cluster, MOUNT)
-    path, files = _kubeconfigs(kubeconfig)
+    path, files = places(kubeconfig)
     source = f"the kubeconfig {quote(path)}"
-    chosen = _guarded(source, lambda: _choose(source, files, context))
+    chosen = _guarded(source, lambda: choose(source, files, context))
     return _guarded(f"what {source} names", lambda: asyncio.run(_load_kubeconfig(source, chosen)))
 
 
@@ -129,77 +127,14 @@ def own_namespace(kubeconfig: str | None, context: str | None) -> str:
     """
     if in_cluster(kubeconfig, context):
         return _guarded(POD, lambda: (SERVICE_ACCOUNT / "namespace").read_text().strip() or "default", MOUNT)
-    path, files = _kubeconfigs(kubeconfig)
+    path, files = places(kubeconfig)
     source = f"the kubeconfig {quote(path)}"
-    return _guarded(source, lambda: _choose(source, files, context)).namespace
+    return _guarded(source, lambda: choose(source, files, context)).namespace
 
 
 def in_cluster(kubeconfig: str | None, context: str | None) -> bool:
     """Whether the pod's service account is what is used."""
     return kubeconfig is None and context is None and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
-
-
-def _kubeconfigs(kubeconfig: str | None) -> tuple[str, list[Path]]:
-    path = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    places = [os.path.expanduser(place) for place in path.split(os.pathsep) if place]  # noqa: PTH111 - never raises
-    files = [Path(place) for place in places if os.path.isfile(place)]  # noqa: PTH113 - likewise
-    if not files:
-        raise ConfigurationError(
-            f"there is no kubeconfig at {quote(path)}, and this is no pod",
-            next_step="Name one with kubeconfig=, --kubeconfig or KUBECONFIG",
-        )
-    return path, files
-
-
-@attrs.frozen
-class _Chosen:
-    """The context that is used, and what it names. The files are those that hold anything."""
-
-    context: str
-    namespace: str
-    cluster: dict[str, Any] = attrs.field(repr=False)
-    user: dict[str, Any] = attrs.field(repr=False)
-    files: list[Path]
-
-
-def _choose(source: str, files: list[Path], context: str | None) -> _Chosen:
-    """Of several files the first that names a thing has it, as with kubectl."""
-    import yaml
-
-    named: dict[str, dict[str, Any]] = {"contexts": {}, "clusters": {}, "users": {}}
-    filled = []
-    for file in files:
-        read = yaml.safe_load(file.read_text())
-        if read is None:
-            continue
-        filled.append(file)
-        context = context or read.get("current-context")
-        for part, entries in named.items():
-            for entry in read.get(part) or ():
-                entries.setdefault(entry["name"], entry.get(part[:-1]) or {})
-    if not context:
-        raise ConfigurationError(
-            f"{source} has no current-context", next_step="Give context=, or kubectl config use-context NAME"
-        )
-    found = _named(source, named, "contexts", context)
-    if not isinstance(namespace := found.get("namespace") or "default", str):
-        raise ConfigurationError(
-            f"{source} has a namespace that is no text", next_step="Set contexts[].context.namespace"
-        )
-    user = _named(source, named, "users", found["user"]) if found.get("user") else {}
-    return _Chosen(context, namespace, _named(source, named, "clusters", found["cluster"]), user, filled)
-
-
-def _named(source: str, named: dict[str, dict[str, Any]], part: str, name: str) -> dict[str, Any]:
-    if name not in named[part]:
-        has = ", ".join(quote(other) for other in [*named[part]][:10])
-        raise ConfigurationError(
-            f"{source} has no {part[:-1]} {quote(name)}", next_step=f"It has {has or 'none'}: correct the name"
-        )
-    found = named[part][name]
-    if not isinstance(found, dict):
-        raise TypeError(part)
-    return found
 
 
 def _guarded(source: str, read: Callable[[], T], next_step: str = "Check it with kubectl cluster-info") -> T:
@@ -259,7 +194,7 @@ def _load_in_cluster() -> Settings:
     return _settings(configuration, POD, lasts=REREAD)
 
 
-async def _load_kubeconfig(source: str, chosen: _Chosen) -> Settings:
+async def _load_kubeconfig(source: str, chosen: Chosen) -> Settings:
     from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config import load_kube_config
 
@@ -290,12 +225,12 @@ async def _load_kubeconfig(source: str, chosen: _Chosen) -> Settings:
 
 def _settings(configuration: Any, source: str, *, lasts: float | None) -> Settings:
     host = str(configuration.host).rstrip("/")
-    parts = _url(host)
+    parts = http_url(host)
     if parts is None or "@" in parts.netloc:
         raise ConfigurationError(
             f"{source} has no server of the form https://HOST:PORT", next_step="Set clusters[].cluster.server"
         )
-    proxy = _proxy(configuration.proxy, source) or _proxy(_environment_proxy(parts), "the environment")
+    proxy = proxy_of(configuration.proxy, source) or proxy_of(environment_proxy(parts), "the environment")
     return Settings(
         host=host,
         source=source,
@@ -306,16 +241,6 @@ def _settings(configuration: Any, source: str, *, lasts: float | None) -> Settin
         proxy_token=proxy[1] if proxy else None,
         lasts=lasts,
     )
-
-
-def _url(text: str) -> SplitResult | None:
-    """Its parts, None where it is no URL of HTTP."""
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        return None
-    return parts if usable else None
 
 
 def _header(token: str | None, source: str) -> str | None:
@@ -334,6 +259,8 @@ def _trust(configuration: Any) -> ssl.SSLContext:
     given = configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file
     files = tuple(str(name) for name in given if name)
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    # First of all: a file that is replaced meanwhile will then be seen as changed.
+    context.origin = tuple(hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in files)
     if configuration.ssl_ca_cert:
         context.load_verify_locations(configuration.ssl_ca_cert)
     else:
@@ -344,42 +271,4 @@ def _trust(configuration: Any) -> ssl.SSLContext:
     if not configuration.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.origin = tuple(hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in files)
     return context
-
-
-def _proxy(url: str | None, source: str) -> tuple[str, str | None] | None:
-    """The proxy's URL, and apart from it, so that no error shows it, the header with its user and password."""
-    if not url:
-        return None
-    parts = _url(url if "://" in url else f"http://{url}")
-    if parts is None:
-        raise ConfigurationError(
-            f"the proxy of {source} is not of the form http://HOST:PORT", next_step="Correct proxy-url or HTTPS_PROXY"
-        )
-    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    if parts.username is None:
-        return place, None
-    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return place, f"Basic {base64.b64encode(user.encode()).decode()}"
-
-
-def _environment_proxy(server: SplitResult) -> str | None:
-    """HTTPS_PROXY or HTTP_PROXY, where NO_PROXY does not forbid it; as Go has it, never for loopback."""
-    host = server.hostname or ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        bypass = host == "localhost"
-    else:
-        bypass = address.is_loopback or any(address in network for network in _networks())
-    if bypass or urllib.request.proxy_bypass(server.netloc):
-        return None
-    return urllib.request.getproxies().get(server.scheme)
-
-
-def _networks() -> Iterator[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """The addresses and CIDR blocks of NO_PROXY, which the standard library reads as names."""
-    for entry in urllib.request.getproxies().get("no", "").split(","):
-        with contextlib.suppress(ValueError):
-            yield ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
