@@ -88,7 +88,8 @@ class AccessDenied(DiscoveryError):
         self.resource = resource
         self.namespace = namespace
         self.rule = rule
-        super().__init__(message, next_step=f"Allow it with a Role that holds {rule}")
+        role = "Role" if namespace else "ClusterRole"
+        super().__init__(message, next_step=f"Allow it with a {role} that holds {rule}")
 
 
 class ApiUnavailable(DiscoveryError):

@@ -39,6 +39,7 @@ class Access:
     def __init__(self, credentials: "Credentials") -> None:
         self._credentials = credentials
         self._session: aiohttp.ClientSession | None = None
+        self._ending: set[asyncio.Future[None]] = set()
         self.requests = 0
 
     async def aclose(self) -> None:
@@ -46,6 +47,8 @@ class Access:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        if self._ending:
+            await asyncio.wait(self._ending)
 
     @contextlib.asynccontextmanager
     async def open(
@@ -77,7 +80,7 @@ class Access:
         response = await self._send(settings, path, query, accept, timeout)
         if response.status == 401:
             # The token may have been replaced a moment ago: read it again, and ask once more.
-            response.close()
+            self._end(response)
             settings = await self._credentials.get(not_this=settings)
             response = await self._send(settings, path, query, accept, timeout)
         try:
@@ -85,7 +88,21 @@ class Access:
                 raise await _error(response, settings, verb, resource, namespace, query)
             yield response
         finally:
-            response.close()
+            self._end(response)
+
+    def _end(self, response: aiohttp.ClientResponse) -> None:
+        """Let the connection go. One that is left in the middle is cut: TLS would wait for the peer's goodbye."""
+        protocol = response.connection.protocol if response.connection is not None else None
+        if protocol is not None:
+            if protocol.closed is not None:
+                self._ending.add(protocol.closed)
+                protocol.closed.add_done_callback(self._ended)
+            protocol.abort()
+        response.close()
+
+    def _ended(self, closed: "asyncio.Future[None]") -> None:
+        self._ending.discard(closed)
+        closed.cancelled() or closed.exception()
 
     async def _send(
         self, settings: "Settings", path: str, query: Mapping[str, str], accept: str, timeout: float | None
