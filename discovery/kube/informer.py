@@ -1,15 +1,15 @@
 """Drives a reflector: does the lists and watches that it asks for, and shares what they bring among many readers.
 
 One informer is one watch. Readers ask for groups (a service's slices); the watch selects what they ask for and no
-more. When a group is added while the watch is open, its objects are listed as they were at the version where the
-watch stands (resourceVersionMatch=Exact) while the old watch goes on, and a wider watch is opened from that version:
-what the old one has brought since then is known by version and not taken twice. Nobody misses an event, and nobody
-goes back in time.
+more. When a group is added while the watch is open, its objects are listed while the old watch goes on, and a wider
+watch is opened from where the old one stood: what the list and the old watch have brought since is known by version and
+not taken twice. Nobody misses an event, and nobody goes back in time.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 
 import aiohttp
 import attrs
@@ -19,15 +19,16 @@ from ..events import Event, Hook
 from ..turns import Turns
 from . import reflector
 from .access import Access
+from .cache import Cache
 from .failures import NETWORK_ERRORS, failure_of, status_error, unreachable, unreadable
 from .kinds import Kind
 from .lines import Lines
 from .listing import Listing
 from .lists import DECODE_ERRORS
-from .objects import WatchEvent, decode_error, decode_event
-from .readers import Reader, Readers
+from .objects import decode_error, decode_event
+from .readers import Reader
 from .reflector import Ended, Failed, Listed, Outcome, State, Watch
-from .store import Group, Store
+from .store import Group
 
 IDLE = 90.0
 """Seconds without a byte after which a watch is taken for dead: one and a half times the usual minute of bookmarks."""
@@ -81,58 +82,33 @@ class Informer:
         self._emit = emit
         self._rng = rng
         self._reconcile = reconcile
-        self._store = Store()
-        self._readers = Readers(self._name(), emit)
-        self._listed: frozenset[Group] | None = None
-        self._synced = False
+        self._cache = Cache(self._name(), emit, everything=everything)
         self._error: tuple[Exception, float] | None = None
         self._widened = asyncio.Event()
         self._settled = asyncio.Event()
         self._heard_at = 0.0
         self._listed_at = 0.0
-        self._told: set[tuple[str, str, str, str]] | None = None
-        self._known: set[tuple[str, str, str, str]] = set()
 
     def __repr__(self) -> str:
         where = self._namespace or "all namespaces"
-        return f"<Informer {self._kind.full_name} in {where}: {len(self._store)} held, {len(self._readers)} read>"
+        return f"<Informer {self._kind.full_name} in {where}: {len(self._cache)} held, {len(self._cache.readers)} read>"
 
     # Readers
 
     def add(self, group: Group, reader: Reader) -> Callable[[], None]:
         """Tell this reader of a group from now on, what is held first; returns what ends it."""
-        self._readers.add(group, reader)
-        if self._holds(group):
-            held = self._store.group(group)
-            if held:
-                reader.changed(dict(held))
-            reader.synced()
-        else:
+        self._cache.add(group, reader)
+        if not self._cache.holds(group):
             self._widened.set()
         if self._error is not None:
             reader.failed(*self._error)
-
-        def leave() -> None:
-            if self._readers.remove(group, reader):
-                self._release(group)
-
-        return leave
+        return partial(self._cache.remove, group, reader)
 
     async def settled(self) -> None:
         """Wait for the first list; raises the error of the first try where that failed."""
         await self._settled.wait()
-        if not self._synced and self._error is not None:
+        if not self._cache.synced and self._error is not None:
             raise self._error[0]
-
-    def _holds(self, group: Group) -> bool:
-        return self._synced and (self._everything or (self._listed is not None and group in self._listed))
-
-    def _release(self, group: Group) -> None:
-        """The next watch selects less; until then what comes for this group is passed over."""
-        if not self._everything:
-            self._store.forget(group)
-            if self._listed is not None:
-                self._listed -= {group}
 
     # The loop
 
@@ -146,7 +122,7 @@ class Informer:
                     await asyncio.sleep(effect.delay)
                 state, effect = reflector.step(state, await self._do(effect), self._rng)
         finally:
-            self._readers.close()
+            self._cache.readers.close()
 
     async def _do(self, effect: reflector.Effect) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -172,9 +148,9 @@ class Informer:
             first = self._error is None
             self._error = error, self._heard_at or now
             self._emit(Event("watch.failed" if first else "watch.retry", self._name(), {"error": str(error)}))
-            since = self._error[1]
+            since, readers = self._error[1], self._cache.readers
             self._settled.set()
-            self._readers.tell(self._readers.groups, lambda one: one.failed(error, since))
+            readers.tell(readers.groups, lambda one: one.failed(error, since))
         retry_after = error.retry_after if isinstance(error, ApiUnavailable) else None
         return Failed(failure, stream.version, lasted, retry_after)
 
@@ -189,20 +165,17 @@ class Informer:
         if self._error is not None:
             self._error = None
             self._emit(Event("watch.recovered", self._name()))
-        self._readers.tell(filter(self._holds, self._readers.groups), lambda one: one.synced())
+        readers = self._cache.readers
+        readers.tell(filter(self._cache.holds, readers.groups), lambda one: one.synced())
 
     # Lists
 
     async def _list(self, version: str) -> str:
         """Read everything that is asked for and put it in the place of what is held."""
-        wanted = self._readers.groups
+        wanted = self._cache.readers.groups
         newer, found = await self._listing.read(self._selected(wanted), version)
-        differences = list(self._store.differences(newer, self._readers.groups))
-        self._store, self._listed, self._synced = newer, wanted, True
-        self._known.clear()
+        self._cache.replace(newer, wanted)
         self._settled.set()
-        for group, changes in differences:
-            self._readers.tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
         self._speaks()
         return found
 
@@ -210,21 +183,20 @@ class Informer:
 
     async def _watch(self, effect: Watch, stream: _Stream) -> Outcome:
         """Watch to the end of the stream, and widen it as often as a group is added."""
-        while missing := self._missing():
-            await self._fill(missing, stream.version)
+        while self._cache.missing:
+            await self._fill(stream.version, stream)
         while True:
             self._widened.clear()
             following = asyncio.create_task(self._follow(effect.seconds, stream))
             try:
                 if not await self._until_widened(following):
-                    return self._ended(following.result(), stream)
-                base, self._told = stream.version, set()
+                    following.result()  # raises what ended it
+                    return self._ended(stream)
+                base = stream.version
                 await asyncio.sleep(0)  # those who are added together are asked for together
-                await self._fill(self._missing(), base)
-                self._known |= self._told
+                await self._fill(base, stream)
                 stream.version = base
             finally:
-                self._told = None
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
 
@@ -239,35 +211,25 @@ class Informer:
             if following.done():
                 return False
             self._widened.clear()
-            if self._missing():
+            if self._cache.missing:
                 return True
 
-    def _ended(self, _result: None, stream: _Stream) -> Outcome:
+    def _ended(self, stream: _Stream) -> Outcome:
         now = asyncio.get_running_loop().time()
         due = self._reconcile is not None and now - self._listed_at >= self._reconcile
         return Ended(stream.version, stream.lasted(now), heard=stream.heard, due=due)
 
-    def _missing(self) -> frozenset[Group]:
-        if self._everything or self._listed is None:
-            return frozenset()
-        return self._readers.groups - self._listed
-
-    async def _fill(self, groups: frozenset[Group], version: str) -> None:
-        """Take in the objects of groups that the list did not have, as they were at `version`."""
-        more, _ = await self._listing.read(self._selected(groups), version, exact=True)
-        self._listed = (self._listed or frozenset()) | (groups & self._readers.groups)
-        for group in groups:
-            found = dict(more.group(group))
-            for held in found.values():
-                self._store.put(held)
-            if found:
-                self._readers.tell((group,), lambda one, found=found: one.changed(found))  # type: ignore[misc]
-            self._readers.tell((group,), lambda one: one.synced())
+    async def _fill(self, version: str, stream: _Stream) -> None:
+        """Take in the objects of groups that the list did not have, as they are at `version` or later."""
+        groups = self._cache.missing
+        if groups:
+            more, found = await self._listing.read(self._selected(groups), version)
+            self._cache.fill(more, groups, found, stream.version)
 
     async def _follow(self, seconds: int, stream: _Stream) -> None:
         """Take in what one stream brings, until it ends."""
         query = {
-            **self._kind.select(self._selected(self._listed or frozenset())),
+            **self._kind.select(self._selected(self._cache.listed)),
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": stream.version,
@@ -288,7 +250,7 @@ class Informer:
             try:
                 await self._read(response.content, stream)
             finally:
-                self._readers.flush()
+                self._cache.readers.flush()
 
     async def _read(self, content: aiohttp.StreamReader, stream: _Stream) -> None:
         lines, turns, loop = Lines(), Turns(), asyncio.get_running_loop()
@@ -300,9 +262,9 @@ class Informer:
                 if turns.due():
                     await turns.give()
             if len(chunk) < MORE:
-                self._readers.flush()
+                self._cache.readers.flush()
             else:
-                self._readers.flush_soon()
+                self._cache.readers.flush_soon()
         for line in lines.finish():
             self._take(line, stream)
 
@@ -320,29 +282,13 @@ class Informer:
             self._skip("wrong kind", event.object.kind[:80])
             return
         if event.type in ("ADDED", "MODIFIED", "DELETED"):
-            self._apply(event, line)
+            self._cache.apply(event.type, self._kind.from_line(meta, line))
         elif event.type != "BOOKMARK":
             self._skip("unknown type", event.type[:80])
             return
         stream.heard = True
         if meta.resourceVersion:
             stream.version = meta.resourceVersion
-
-    def _apply(self, event: WatchEvent, line: bytes) -> None:
-        meta = event.object.metadata
-        seen = event.type, meta.namespace, meta.name, meta.resourceVersion
-        if self._known and seen in self._known:
-            self._known.discard(seen)
-            return
-        held = self._kind.from_line(meta, line)
-        kept = event.type != "DELETED" and self._holds((held.namespace, held.group))
-        gone = self._store.put(held) if kept else self._store.drop(held.key)
-        if self._told is not None and (kept or gone):
-            self._told.add(seen)
-        if kept:
-            self._readers.note((held.namespace, held.group), held.name, held)
-        if gone is not None:
-            self._readers.note((gone.namespace, gone.group), gone.name, None)
 
     def _refuse(self, line: bytes) -> None:
         """An error within a stream that began well."""

@@ -25,13 +25,12 @@ class Listing:
         self._namespace = namespace
         self._accept = f"{MEDIA_TYPE},application/json" if kind.protobuf else "application/json"
 
-    async def read(self, names: frozenset[str] | None, version: str, *, exact: bool = False) -> tuple[Store, str]:
+    async def read(self, names: frozenset[str] | None, version: str) -> tuple[Store, str]:
         """The objects of these names (None: of all), and the list's version.
 
         Args:
             names: as `Kind.select` takes them.
             version: "" for the latest, "0" for any, else at least this one.
-            exact: this version and no other.
 
         Raises:
             Expired: the server no longer has this version.
@@ -39,10 +38,7 @@ class Listing:
         """
         query = self._kind.select(names)
         if version != LATEST:
-            query["resourceVersion"] = version
-            if exact:
-                query["resourceVersionMatch"] = "Exact"
-            return await self._pages(query)
+            return await self._pages({**query, "resourceVersion": version})
         try:
             return await self._pages({**query, "limit": str(PAGE)})
         except Expired:  # a page was asked for too late: ask for all of it at once

@@ -31,6 +31,10 @@ class Store:
         """The objects of one group, by name."""
         return self._groups.get(group, {})
 
+    def get(self, name: Name) -> Object | None:
+        """The object of this name."""
+        return self._objects.get(name)
+
     def put(self, held: Object) -> Object | None:
         """Keep this one; returns the one of its name that was in another group, and has left it."""
         key = held.namespace, held.name

@@ -1,0 +1,113 @@
+"""What one informer holds, and for whom: objects by group, kept for the groups that are read. No I/O.
+
+A group is held once a list has brought it. When a watch is widened, the new one begins where the old one stood, and
+tells some things again: each group is known up to a version, and what is no newer is passed over. So versions of one
+collection are compared as numbers, as the API has it since 1.35 and servers had it before (KEP-5504); where one is no
+number nothing is passed over, and what is told twice ends as it was.
+"""
+
+from ..events import Hook
+from .objects import Object
+from .readers import Reader, Readers
+from .store import Group, Store
+
+
+class Cache:
+    """The objects of one list and watch. `name` is the informer's; `everything`: also of groups that nobody reads.
+
+    Attributes:
+        readers: who is told.
+        synced: whether a list has been whole.
+        listed: the groups that are held; with `everything`, those that were read when the list was.
+    """
+
+    def __init__(self, name: str, emit: Hook, *, everything: bool) -> None:
+        self.readers = Readers(name, emit)
+        self.synced = False
+        self.listed: frozenset[Group] = frozenset()
+        self._everything = everything
+        self._store = Store()
+        self._known: dict[Group, int] = {}  # the first version that is not known
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def holds(self, group: Group) -> bool:
+        """Whether all there is of a group is here."""
+        return self.synced and (self._everything or group in self.listed)
+
+    @property
+    def missing(self) -> frozenset[Group]:
+        """Groups that are read and not held, once there has been a list."""
+        return frozenset() if self._everything or not self.synced else self.readers.groups - self.listed
+
+    def add(self, group: Group, reader: Reader) -> None:
+        """Tell this reader of a group from now on, what is held first."""
+        self.readers.add(group, reader)
+        if self.holds(group):
+            held = self._store.group(group)
+            if held:
+                reader.changed(dict(held))
+            reader.synced()
+
+    def remove(self, group: Group, reader: Reader) -> None:
+        """Tell it no more. What comes for a group that nobody reads is passed over."""
+        if self.readers.remove(group, reader) and not self._everything:
+            self._store.forget(group)
+            self._known.pop(group, None)
+            self.listed -= {group}
+
+    # What the server says
+
+    def replace(self, newer: Store, groups: frozenset[Group]) -> None:
+        """Put a list, whole, in the place of what is held; readers are told only what differs."""
+        differences = list(self._store.differences(newer, self.readers.groups))
+        self._store, self.listed, self.synced = newer, groups, True
+        self._known.clear()
+        for group, changes in differences:
+            self.readers.tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
+
+    def fill(self, more: Store, groups: frozenset[Group], version: str, told: str) -> None:
+        """Take in a list of groups that were missing, at its version; the others are known as far as `told`."""
+        groups &= self.readers.groups
+        self._known |= dict.fromkeys(self.listed, _number(told) + 1) | dict.fromkeys(groups, _number(version) + 1)
+        self.listed |= groups
+        for group in groups:
+            found = {name: held for name, held in more.group(group).items() if not self._is_old("LISTED", held)}
+            for held in found.values():
+                self._put(held)
+            if found:
+                self.readers.tell((group,), lambda one, found=found: one.changed(found))  # type: ignore[misc]
+            self.readers.tell((group,), lambda one: one.synced())
+
+    def apply(self, kind: str, held: Object) -> None:
+        """Take in an event: ADDED, MODIFIED or DELETED. To be followed by a flush of `readers`."""
+        group, there = (held.namespace, held.group), self._store.get(held.key)
+        if self._is_old(kind, held):
+            return
+        known = _number(held.version) in range(self._known.get(group, 0))
+        if kind != "DELETED" and not known and self.holds(group):
+            self._put(held)
+            self.readers.note(group, held.name, held)
+        elif there is not None and not (known and there.group == held.group):
+            self._store.drop(held.key)
+            self.readers.note((there.namespace, there.group), there.name, None)
+
+    def _is_old(self, kind: str, held: Object) -> bool:
+        """Whether this is no news of what is held. A server may tell an end at the version of the last change."""
+        there = self._store.get(held.key)
+        if there is None:
+            return False
+        told, known = _number(held.version), _number(there.version)
+        ends = kind == "DELETED" and held.group == there.group
+        return 0 <= told < known or (told == known >= 0 and not ends)
+
+    def _put(self, held: Object) -> None:
+        """Keep it; the group that it was in before hears that it has left."""
+        if moved := self._store.put(held):
+            self.readers.note((moved.namespace, moved.group), moved.name, None)
+
+
+def _number(version: str) -> int:
+    """-1 where it is none."""
+    return int(version) if version.isascii() and version.isdigit() else -1
