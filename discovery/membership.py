@@ -97,6 +97,11 @@ class Membership:
         """Known backends that are not ready."""
         return len(self._records) - self._ready
 
+    @property
+    def in_flight(self) -> int:
+        """Leases held now, of all known backends."""
+        return sum(node.in_flight for node in self._records.values())
+
     def snapshot(self) -> Snapshot:
         """What may be picked now; built once for each version."""
         if self._snapshot is None or self._snapshot.synced_at != self.synced_at:

@@ -95,6 +95,11 @@ class Pool:
         return bool(self._nodes)
 
     @property
+    def in_flight(self) -> int:
+        """Leases held now of what its target resolves to, by all pools of the target."""
+        return self._membership.in_flight
+
+    @property
     def closed(self) -> bool:
         """Whether it has been given back by all."""
         return self._closed

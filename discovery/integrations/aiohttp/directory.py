@@ -23,7 +23,7 @@ IDLE = 600.0
 """Seconds without a request after which a host's pool is closed."""
 
 MOST = 1000
-"""Hosts with a pool; beyond, the one that was asked for the longest ago makes room."""
+"""Hosts with a pool; beyond, the one that was asked for the longest ago and has no request under way makes room."""
 
 UNKNOWN = 5.0
 """Seconds for which an unknown service is taken to be unknown still."""
@@ -79,7 +79,7 @@ class Host:
     @property
     def busy(self) -> bool:
         """Whether any request to its target is under way, and may yet have to go elsewhere."""
-        return any(candidate.in_flight for candidate in self.pool.explain())
+        return self.pool.in_flight > 0
 
 
 class Directory:
@@ -161,7 +161,7 @@ class Directory:
             retry=route.retry or self._options.retry,
         )
         if len(self._hosts) >= MOST:
-            self._evict(min(self._hosts, key=lambda one: self._hosts[one].used))
+            self._make_room()
         loop = asyncio.get_running_loop()
         pool = self._pools.open(route.target, options)
         host = self._hosts[place] = Host(
@@ -202,6 +202,11 @@ class Directory:
         for place in idle:
             self._evict(place)
         self._sweeping = loop.call_later(SWEEP, self._sweep) if self._hosts else None
+
+    def _make_room(self) -> None:
+        spare = [place for place, host in self._hosts.items() if not host.busy]
+        if spare:
+            self._evict(min(spare, key=lambda one: self._hosts[one].used))
 
     def _evict(self, place: Place) -> None:
         self._close(self._hosts.pop(place))

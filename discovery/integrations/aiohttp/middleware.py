@@ -77,7 +77,7 @@ class Middleware:
                     raise failure  # noqa: B904 - it has its cause
             return await self._again(request, handler, host, key, lease, failure, rules)
         except DiscoveryError as error:
-            if host.short and isinstance(error, ServiceNotFound):
+            if host.short and _means_nothing(error):
                 return await handler(request)  # a short name may be anything's
             made = client_error(error)
             if made is error:
@@ -151,6 +151,11 @@ class Middleware:
         if host.falling_back:
             host.falling_back = False
             self.emit(Event("fallback.ended", host.name))
+
+
+def _means_nothing(error: DiscoveryError) -> bool:
+    """Whether there is no such Service, or none that we may see: we may not look into a namespace that is not there."""
+    return isinstance(error, ServiceNotFound) or isinstance(error.__cause__, AccessDenied)
 
 
 def _idempotent(request: aiohttp.ClientRequest) -> bool:

@@ -158,6 +158,22 @@ def test_with_no_hosts_left_nothing_wakes_the_loop() -> None:
     run(scenario())
 
 
+def test_a_host_with_a_request_under_way_makes_no_room() -> None:
+    async def scenario() -> None:
+        pools = Opened()
+        directory = made(pools)
+        lease = find(directory, "web0.default.svc").pool.pick()
+        for number in range(1, MOST + 1):
+            await asyncio.sleep(0.001)
+            find(directory, f"web{number}.default.svc")
+        assert pools.uses["endpoints://default/web0:80"] == 1
+        assert pools.uses["endpoints://default/web1:80"] == 0
+        lease.release()
+        directory.aclose()
+
+    run(scenario())
+
+
 def test_at_most_a_thousand_hosts_are_held_and_the_one_asked_for_the_longest_ago_makes_room() -> None:
     async def scenario() -> None:
         assert MOST == 1000

@@ -238,6 +238,15 @@ async def test_short_names_are_services_if_wanted_and_what_is_none_passes_untouc
     assert scene.names.asked == ["unknown", "shop.example"], "the second time the connection was still open"
 
 
+async def test_a_foreign_host_that_looks_like_a_short_name_passes_where_namespaces_are_forbidden(scene: Scene) -> None:
+    deployed = await scene.cluster.deploy("web")
+    scene.names.lead_to(deployed.pods[0])
+    for resource in ("endpointslices", "services"):
+        scene.cluster.faults.deny(resource, "example")
+    http = await scene.client(short_names=True, fallback=None)
+    assert (await ask(http, "http://shop.example/"))["host"] == "shop.example"
+
+
 async def test_the_key_is_made_of_the_request(scene: Scene) -> None:
     deployed = await scene.cluster.deploy("web")
     balancer = prefer()
