@@ -34,3 +34,16 @@ def whole(*, least: int) -> Validator:
             raise ConfigurationError(f"{attribute.name}={quote(value)} is not a whole number of at least {least}")
 
     return check
+
+
+def instance(kind: type) -> Validator:
+    """A value of this class or protocol; not the class itself, which is an easy slip."""
+
+    def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if isinstance(value, type) or not isinstance(value, kind):
+            raise ConfigurationError(
+                f"{attribute.name}={quote(value)} is no {kind.__name__}",
+                next_step=f"Give an instance, {kind.__name__}(...)",
+            )
+
+    return check

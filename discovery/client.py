@@ -12,14 +12,14 @@ from typing import Literal, Self
 
 import attrs
 
-from .balancing import Balancer, LeastRequest
+from .balancing import Balancer
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Event, Hook, emitter
 from .integrations.aiohttp import Directory, Middleware, Route
 from .integrations.aiohttp.routes import KeyOf, route
 from .kube.access import Access
 from .kube.credentials import Credentials, in_cluster, own_namespace
-from .kube.reflector import REFUSED
+from .kube.reflector import CALM, REFUSED
 from .kube.watches import Watches
 from .lease import FAILURES
 from .membership import Membership
@@ -73,7 +73,7 @@ class Discovery:
         on_event: Hook | None = None,
         reconcile: float | None = None,
     ) -> None:
-        if reconcile is not None and not reconcile > 0:
+        if reconcile is not None and not _above_0(reconcile):
             raise ConfigurationError(f"reconcile={quote(reconcile)} is not a number of seconds above 0")
         self._kubeconfig = None if kubeconfig is None else os.fspath(kubeconfig)
         self._context = context
@@ -83,7 +83,8 @@ class Discovery:
         self._reconcile = reconcile
         self._rng = random.Random()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed: str | None = None
+        self._closed = False
+        self._forked_off = False
         self._access: Access | None = None
         self._watches: Watches | None = None
         self._resolved: dict[Target | Resolver, _Resolved] = {}
@@ -94,7 +95,7 @@ class Discovery:
         _open.add(self)
 
     def __repr__(self) -> str:
-        return f"<Discovery {len(self._pools)} pools{', ' + self._closed if self._closed else ''}>"
+        return f"<Discovery {len(self._pools)} pools{', closed' if self._closed else ''}>"
 
     async def __aenter__(self) -> Self:
         self._check()
@@ -106,8 +107,14 @@ class Discovery:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End all pools, tasks and connections. May be called again."""
-        self._closed = self._closed or "closed"
+        """End all pools, tasks and connections. May be called again.
+
+        Raises:
+            RuntimeError: called from another loop or process, whose tasks and sockets these are not.
+        """
+        if self._forked_off or self._loop not in (None, asyncio.get_running_loop()):
+            raise RuntimeError(self._elsewhere())
+        self._closed = True
         for directory in self._directories:
             directory.aclose()
         for pool in self._pools.values():
@@ -148,12 +155,7 @@ class Discovery:
                 be found out.
             RuntimeError: closed, or used from another loop or process.
         """
-        for name, value, kind in (("balancer", balancer, Balancer), ("retry", retry, RetryPolicy)):
-            if value is not None and not isinstance(value, kind):
-                raise ConfigurationError(
-                    f"{name}={quote(value)} is no {kind.__name__}", next_step=f"Give an instance, {kind.__name__}(...)"
-                )
-        options = PoolOptions(balancer=balancer or LeastRequest(), retry=retry or RetryPolicy(), failures=failures)
+        options = _options(balancer, retry, failures)
         return self.open(parse(target) if isinstance(target, str) else target, options)
 
     def open(self, target: Target | Resolver, options: PoolOptions) -> Pool:
@@ -244,9 +246,9 @@ class Discovery:
         """
         if fallback not in ("service", None):
             raise ConfigurationError(f"fallback={quote(fallback)} is unknown", next_step='Give "service" or None')
-        if not ready_timeout >= 0:
+        if not (ready_timeout == 0 or _above_0(ready_timeout)):
             raise ConfigurationError(f"ready_timeout={quote(ready_timeout)} is not a number of seconds")
-        options = PoolOptions(balancer=balancer or LeastRequest(), retry=retry or RetryPolicy(), failures=failures)
+        options = _options(balancer, retry, failures)
         directory = Directory(
             self,
             {host.lower().removesuffix("."): route(given) for host, given in (routes or {}).items()},
@@ -261,13 +263,17 @@ class Discovery:
     # Wiring
 
     def _check(self) -> None:
-        if self._closed:
-            raise RuntimeError(f"this Discovery is {self._closed}")
         loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise RuntimeError("this Discovery belongs to another event loop: make one in each loop")
+        if self._forked_off or self._loop not in (None, loop):
+            raise RuntimeError(self._elsewhere())
+        if self._closed:
+            raise RuntimeError("this Discovery is closed")
+        self._loop = loop
+
+    def _elsewhere(self) -> str:
+        if self._forked_off:
+            return "this Discovery is of the process that was forked: make one in each process"
+        return "this Discovery belongs to another event loop: make one in each loop"
 
     def _settle(self, target: Target | Resolver) -> Target | Resolver:
         """The target with the client's own namespace where it names none."""
@@ -299,10 +305,11 @@ class Discovery:
         """Run a resolver; one that breaks is told of, and run again."""
         failures = 0
         while True:
+            began = membership.now()
             try:
                 await resolver.run(membership)
             except Exception as error:  # noqa: BLE001 - a resolver may be anybody's
-                failures += 1
+                failures = 1 if membership.now() - began >= CALM else failures + 1
                 membership.failed(error)
                 self._emit(Event("resolver.failed", membership.name, {"error": repr(error)}))
                 await asyncio.sleep(REFUSED.delay(failures, self._rng))
@@ -322,9 +329,20 @@ class Discovery:
 
     def _forked(self) -> None:
         """In a child process nothing here works: the sockets and the loop are the parent's."""
-        self._closed = "of the process that was forked: make one in each process"
+        self._closed = self._forked_off = True
         for pool in self._pools.values():
             pool.close()
+
+
+def _above_0(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _options(
+    balancer: Balancer | None, retry: RetryPolicy | None, failures: tuple[type[BaseException], ...]
+) -> PoolOptions:
+    given = {"balancer": balancer, "retry": retry}
+    return PoolOptions(failures=failures, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def cluster_domain(path: Path = RESOLV_CONF) -> str:

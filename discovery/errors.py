@@ -83,7 +83,9 @@ class Unauthenticated(DiscoveryError):
 class AccessDenied(DiscoveryError):
     """The API server answered 403; `rule` is the RBAC rule, as YAML, that would allow the request."""
 
-    def __init__(self, message: str, *, verb: str, resource: str, namespace: str, rule: str) -> None:
+    def __init__(
+        self, message: str, *, verb: str = "", resource: str = "", namespace: str = "", rule: str = ""
+    ) -> None:
         self.verb = verb
         self.resource = resource
         self.namespace = namespace

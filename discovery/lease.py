@@ -50,6 +50,7 @@ class Lease(msgspec.Struct, gc=False, eq=False):
             node = self.node
             node.in_flight -= 1
             if not self.judged:
+                self.judged = True
                 node.successes += 1
                 node.consecutive_failures = 0
 

@@ -208,7 +208,7 @@ class Membership:
         known = len(self._records)
         problem = NoBackends(
             f"{self.name} has nothing usable: {f'{known} known, none ready' if known else 'no endpoints'}",
-            next_step="Look at the pods' readiness with pool.explain() or `discovery explain`",
+            next_step="Look at the pods' readiness with pool.explain()",
         )
         problem.__cause__ = self.last_error
         return problem

@@ -7,13 +7,14 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import attrs
 
 from .balancing import Balancer, Key, LeastRequest, Node, Picker
 from .calling import Rules, call
-from .errors import ConfigurationError, DiscoveryError, NoBackends, NotReady
+from .checks import instance
+from .errors import ConfigurationError, DiscoveryError, NoBackends, NotReady, quote
 from .events import Hook
 from .lease import FAILURES, Lease
 from .membership import Membership
@@ -23,13 +24,32 @@ from .retrying import Outcome, RetryPolicy, classify
 T = TypeVar("T")
 
 
+def _failures(_instance: object, _attribute: "attrs.Attribute[Any]", value: object) -> None:
+    kinds = value if isinstance(value, tuple) else (None,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise ConfigurationError(f"failures={quote(value)} is no tuple of exceptions")
+
+
 @attrs.frozen(kw_only=True)
 class PoolOptions:
-    """What makes two pools of one target different. `failures`: exceptions that count against a backend."""
+    """What makes two pools of one target different. `failures`: exceptions that count against a backend.
 
-    balancer: Balancer = attrs.field(factory=LeastRequest)
-    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
-    failures: tuple[type[BaseException], ...] = FAILURES
+    Raises:
+        ConfigurationError: one is of the wrong kind, or cannot be hashed.
+    """
+
+    balancer: Balancer = attrs.field(factory=LeastRequest, validator=instance(Balancer))
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=instance(RetryPolicy))
+    failures: tuple[type[BaseException], ...] = attrs.field(default=FAILURES, validator=_failures)
+
+    def __attrs_post_init__(self) -> None:
+        try:
+            hash(self)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{quote(self.balancer)} cannot be hashed",
+                next_step="Make a policy a frozen value: equal ones share a pool",
+            ) from error
 
 
 @attrs.define
@@ -222,11 +242,14 @@ class Pool:
 
         Raises:
             NotReady: the time is over, or the configuration cannot work; the message and the cause say why.
+            RuntimeError: the pool is closed.
         """
         try:
             async with asyncio.timeout(timeout):
                 while not self._nodes:
-                    if self.closed or isinstance(self._membership.last_error, ConfigurationError):
+                    if self.closed:
+                        raise self._why_not()
+                    if isinstance(self._membership.last_error, ConfigurationError):
                         break
                     await self._membership.turned()
                 else:

@@ -102,7 +102,7 @@ class EndpointSet:
     def _known_ports(self, bodies: Iterable[SliceBody]) -> list[str]:
         if self._service:
             return [f"{port.name}={port.port}" if port.name else str(port.port) for port in self._service.ports]
-        return sorted({port.name or str(port.port) for body in bodies for port in body.ports or ()})
+        return sorted({port.name or str(port.port) for body in bodies for port in _usable(body)})
 
     def _port_of(self, body: SliceBody) -> EndpointPort | None:
         """The port of this slice that the target means. One that lacks it contributes nothing."""

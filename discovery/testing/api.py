@@ -96,8 +96,8 @@ class Api:
 
     async def _watch(self, request: web.Request, watcher: Watcher, options: Options) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
         with self._cuttable() as cut, contextlib.suppress(ConnectionResetError):  # whoever has gone wants no answer
+            await response.prepare(request)
             try:
                 async for event in self._events(watcher, options, cut):
                     await self._faults.going()

@@ -166,7 +166,7 @@ class Deployment:
         body = {
             "metadata": {**self._meta(f"{self.name}-{number}"), "labels": labels},
             "addressType": "IPv4",
-            "ports": [{"name": "http", "protocol": "TCP", "port": self._container_port}],
+            "ports": [{"name": "http", "protocol": "TCP", "port": self._container_port}] if pods else [],
             "endpoints": [_endpoint(pod) for pod in pods],
         }
         self._objects.put(SLICES, body)

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import aiohttp
 import attrs
+from attrs.validators import optional
 
 from ...balancing import Balancer, Key
+from ...checks import instance
 from ...retrying import RetryPolicy
 from ...targets import Target, parse
 
@@ -25,11 +27,15 @@ class Route:
         balancer: how a backend is chosen.
         retry: when another is tried.
         key: what a hash policy places a request by.
+
+    Raises:
+        InvalidTarget: the text is no target.
+        ConfigurationError: a policy is none.
     """
 
     target: Target = attrs.field(converter=_target)
-    balancer: Balancer | None = attrs.field(default=None, kw_only=True)
-    retry: RetryPolicy | None = attrs.field(default=None, kw_only=True)
+    balancer: Balancer | None = attrs.field(default=None, kw_only=True, validator=optional(instance(Balancer)))
+    retry: RetryPolicy | None = attrs.field(default=None, kw_only=True, validator=optional(instance(RetryPolicy)))
     key: KeyOf | None = attrs.field(default=None, kw_only=True)
 
 
