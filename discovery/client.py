@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+import aiohttp
 import attrs
 
 from .balancing import Balancer
@@ -227,7 +228,7 @@ class Discovery:
         balancer: Balancer | None = None,
         retry: RetryPolicy | None = None,
         failures: tuple[type[BaseException], ...] = FAILURES,
-    ) -> Middleware:
+    ) -> aiohttp.ClientMiddlewareType:
         """A client middleware for aiohttp: `ClientSession(middlewares=[disco.middleware()])`.
 
         Args:
@@ -258,7 +259,7 @@ class Discovery:
             short_names=short_names,
         )
         self._directories.append(directory)
-        return Middleware(directory, fallback, ready_timeout, self._emit)
+        return Middleware(directory, fallback, ready_timeout, self._emit).send
 
     # Wiring
 

@@ -79,8 +79,9 @@ class Pool:
         self._rng = rng
         self._give_back = give_back
         self.far = far  # what to advise where no backend can be connected to
-        self._picker: Picker = options.balancer.picker(membership, rng)
-        self._nodes: Sequence[Node] = membership.nodes  # becomes empty when the pool is closed
+        # What a pick is made of, for integrations that count on a node themselves: `nodes` is empty once it is closed.
+        self.picker: Picker = options.balancer.picker(membership, rng)
+        self.nodes: Sequence[Node] = membership.nodes
         self._failures = options.failures
         self._closed = False
 
@@ -105,14 +106,9 @@ class Pool:
 
     def close(self) -> None:
         """Refuse every pick from now on, and end what iterates over `changes()`."""
-        self._nodes = ()
+        self.nodes = ()
         self._closed = True
         self._membership.wake()
-
-    @property
-    def usable(self) -> bool:
-        """Whether there is anything to pick from."""
-        return bool(self._nodes)
 
     @property
     def in_flight(self) -> int:
@@ -134,20 +130,26 @@ class Pool:
             NoBackends: synced, and nothing is usable.
             RuntimeError: the pool is closed.
         """
-        if self._nodes:
-            node = self._picker(key)
+        if self.nodes:
+            node = self.picker(key)
             node.in_flight += 1
             return Lease(node, self._failures)
         raise self._why_not()
 
+    def choose(self, key: Key = None) -> Node:
+        """As `pick`, for integrations that count on the node themselves."""
+        if self.nodes:
+            return self.picker(key)
+        raise self._why_not()
+
     def pick_other(self, tried: Sequence[Node], key: Key = None) -> Lease:
         """Choose a backend that was not tried, on a node that was not tried before any other; else any there is."""
-        if not self._nodes:
+        if not self.nodes:
             raise self._why_not()
         places = {node.backend.node for node in tried} - {""}
-        others = [node for node in self._nodes if node not in tried]
+        others = [node for node in self.nodes if node not in tried]
         elsewhere = [node for node in others if node.backend.node not in places]
-        nodes = elsewhere or others or list(self._nodes)
+        nodes = elsewhere or others or list(self.nodes)
         node = self._options.balancer.picker(_Few(nodes), self._rng)(key)
         node.in_flight += 1
         return Lease(node, self._failures)
@@ -246,7 +248,7 @@ class Pool:
         """
         try:
             async with asyncio.timeout(timeout):
-                while not self._nodes:
+                while not self.nodes:
                     if self.closed:
                         raise self._why_not()
                     if isinstance(self._membership.last_error, ConfigurationError):

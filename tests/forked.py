@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 
 from discovery import Backend, Discovery, Pool
-from discovery.integrations.aiohttp.middleware import Middleware
 from discovery.testing import FakeCluster
 
 URL = "http://web.default.svc/"
@@ -29,7 +28,7 @@ async def followed(pool: Pool) -> list[object]:
     return [change async for change in pool.changes()]
 
 
-async def asked(middleware: Middleware) -> int:
+async def asked(middleware: aiohttp.ClientMiddlewareType) -> int:
     async with aiohttp.ClientSession(middlewares=[middleware]) as http, http.get(URL) as response:
         return response.status
 
@@ -43,7 +42,7 @@ async def came_of(act: Callable[[], Any]) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-async def child(disco: Discovery, pool: Pool, middleware: Middleware) -> dict[str, str]:
+async def child(disco: Discovery, pool: Pool, middleware: aiohttp.ClientMiddlewareType) -> dict[str, str]:
     uses: dict[str, Callable[[], Any]] = {
         "pool": lambda: disco.pool("static://127.0.0.1:1"),
         "enter": disco.__aenter__,

@@ -33,8 +33,8 @@ SWEEP = 60.0
 SECURE = frozenset({"https", "wss"})
 SCHEMES = SECURE | {"http", "ws"}
 
-Place = tuple[str, str, int]
-"""Scheme, host and port of a URL."""
+Place = tuple[str, str]
+"""Scheme and authority of a URL."""
 
 
 class Pools(Protocol):
@@ -51,8 +51,9 @@ class Pools(Protocol):
 class Host:
     """A host that means a target. `used` and `until` are in the loop's time.
 
-    `secure`: its certificate must be the name's. `short`: the name could mean another thing. `unknown`: what was wrong
-    with it, held on to until `until`.
+    `direct`: a request may pick from its pool without a closer look. `asked`: one has come since `used` was written.
+    `certified`: the name that its certificate must be valid for, None without TLS. `short`: the name could mean another
+    thing. `unknown`: what was wrong with it, held on to until `until`.
     """
 
     name: str
@@ -65,16 +66,13 @@ class Host:
     used: float
     limits: Limits
     rules: Rules
-    secure: bool = False
+    direct: bool = False
+    asked: bool = False
+    certified: str | None = None
     short: bool = False
     falling_back: bool = False
     unknown: DiscoveryError | None = None
     until: float = 0.0
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to pick from, as usual."""
-        return self.unknown is None and not self.falling_back and self.pool.usable
 
     @property
     def busy(self) -> bool:
@@ -110,7 +108,7 @@ class Directory:
         self._key = key
         self._domain = domain.strip(".")
         self._short_names = short_names
-        self._hosts: dict[Place, Host] = {}
+        self.hosts: dict[Place, Host] = {}
         self._foreign: set[Place] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
@@ -120,10 +118,10 @@ class Directory:
         Raises:
             RuntimeError: the hosts belong to another event loop.
         """
-        place = url.scheme, url.raw_host or "", url.port or 0
-        host = self._hosts.get(place)
+        place = url.scheme, url.raw_authority
+        host = self.hosts.get(place)
         if host is None:
-            return None if place in self._foreign else self._meet(place)
+            return None if place in self._foreign else self._meet(place, url)
         loop = asyncio.get_running_loop()
         if loop is not host.loop:
             raise RuntimeError("this middleware belongs to another event loop: make a Discovery in each loop")
@@ -135,20 +133,20 @@ class Directory:
     def remember_unknown(self, host: Host, error: DiscoveryError) -> None:
         """Stop watching for a Service that is not there; look again after a while."""
         if host.unknown is None:
-            host.unknown = error
+            host.unknown, host.direct = error, False
             host.until = host.loop.time() + UNKNOWN
             self._pools.close(host.pool)
 
     def aclose(self) -> None:
-        """Give every pool back."""
+        """Give every pool back, and know no host any more."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-        for host in self._hosts.values():
+        for host in self.hosts.values():
             self._close(host)
-        self._hosts.clear()
+        self.hosts.clear()
 
-    def _meet(self, place: Place) -> Host | None:
-        found = self._means(place)
+    def _meet(self, place: Place, url: URL) -> Host | None:
+        found = self._means(url)
         if found is None:
             if len(self._foreign) >= 10 * MOST:
                 self._foreign.clear()
@@ -160,12 +158,12 @@ class Directory:
             balancer=route.balancer or self._options.balancer,
             retry=route.retry or self._options.retry,
         )
-        if len(self._hosts) >= MOST:
+        if len(self.hosts) >= MOST:
             self._make_room()
         loop = asyncio.get_running_loop()
         pool = self._pools.open(route.target, options)
-        host = self._hosts[place] = Host(
-            name=f"{place[1]}:{place[2]}",
+        host = self.hosts[place] = Host(
+            name=f"{url.raw_host}:{url.port}",
             target=route.target,
             options=options,
             key=route.key or self._key,
@@ -175,15 +173,15 @@ class Directory:
             used=loop.time(),
             limits=Limits(options.retry),
             rules=pool.rules(judge),
-            secure=place[0] in SECURE,
+            certified=(url.raw_host or "").removesuffix(".") if url.scheme in SECURE else None,
             short=short,
         )
         if self._sweeping is None:
             self._sweeping = loop.call_later(SWEEP, self._sweep)
         return host
 
-    def _means(self, place: Place) -> tuple[Route, bool] | None:
-        scheme, host, port = place
+    def _means(self, url: URL) -> tuple[Route, bool] | None:
+        scheme, host, port = url.scheme, url.raw_host or "", url.port
         route = self._routes.get(host.lower().removesuffix("."))
         if route is not None:
             return route, False
@@ -198,18 +196,21 @@ class Directory:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        idle = [place for place, host in self._hosts.items() if loop.time() - host.used >= IDLE and not host.busy]
+        for host in self.hosts.values():
+            if host.asked:
+                host.used, host.asked = loop.time(), False
+        idle = [place for place, host in self.hosts.items() if loop.time() - host.used >= IDLE and not host.busy]
         for place in idle:
             self._evict(place)
-        self._sweeping = loop.call_later(SWEEP, self._sweep) if self._hosts else None
+        self._sweeping = loop.call_later(SWEEP, self._sweep) if self.hosts else None
 
     def _make_room(self) -> None:
-        spare = [place for place, host in self._hosts.items() if not host.busy]
+        spare = [place for place, host in self.hosts.items() if not host.busy]
         if spare:
-            self._evict(min(spare, key=lambda one: self._hosts[one].used))
+            self._evict(min(spare, key=lambda one: (self.hosts[one].asked, self.hosts[one].used)))
 
     def _evict(self, place: Place) -> None:
-        self._close(self._hosts.pop(place))
+        self._close(self.hosts.pop(place))
 
     def _close(self, host: Host) -> None:
         if host.unknown is None:

@@ -6,12 +6,15 @@ queue for a free connection is not the backend's fault and does not count.
 """
 
 import asyncio
+import types
+from collections.abc import Coroutine, Generator
 from functools import lru_cache
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from ...balancing import Node
 from ...lease import Lease
 from ...retrying import Outcome, RetryPolicy
 from .deadlines import Deadlines
@@ -37,34 +40,48 @@ class Limits:
 
 
 class Exchange:
-    """A request on its way to the backend of a lease, from its making until `answered` or `failed`.
+    """What becomes of a request at the backend of a lease, and its limits of time while they are watched.
 
-    It is two plain calls around the await, because each coroutine in between costs every request a microsecond.
+    `url` is the request's own, with the Service's name.
     """
 
-    __slots__ = ("_before", "_late", "_lease", "_limits", "_looks", "_request", "_task", "_url", "sending")
+    __slots__ = ("_before", "_late", "_lease", "_limits", "_looks", "_request", "_sending", "_task", "_url")
 
-    def __init__(self, request: aiohttp.ClientRequest, lease: Lease, limits: Limits) -> None:
+    def __init__(self, request: aiohttp.ClientRequest, url: URL, lease: Lease, limits: Limits) -> None:
         self._request = request
+        self._url = url
         self._lease = lease
         self._limits = limits
+        self._late: aiohttp.ClientError | None = None
+
+    def watch(self, sending: Coroutine[Any, Any, aiohttp.ClientResponse]) -> None:
+        """The limits begin now, for the handler's coroutine that this task waits for."""
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._before = task.cancelling()
-        self._late: aiohttp.ClientError | None = None
+        self._sending = sending
         self._looks = 0
-        self._url = request.url
-        self.sending: Any = None
-        request.response = None
-        request.url = moved(request.url, lease.node.backend.netloc)
-        limits.connect.start(self)
-        if limits.answer is not None:
-            limits.answer.start(self)
+        self._limits.connect.start(self)
+        if self._limits.answer is not None:
+            self._limits.answer.start(self)
+
+    def stop(self) -> None:
+        """The headers are there, or never will be: the limits end."""
+        self._limits.connect.stop(self)
+        if self._limits.answer is not None:
+            self._limits.answer.stop(self)
+        if self._late is not None:
+            self._task.uncancel()
+
+    @property
+    def node(self) -> Node:
+        """The backend's record."""
+        return self._lease.node
 
     def answered(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         """The headers are there. Until the body has been read or the response closed, the backend works."""
-        self._stop()
+        self.stop()
         connection = response.connection
         if connection is None:  # the body came with the headers
             self._lease.release()
@@ -78,7 +95,7 @@ class Exchange:
         ConnectionTimeoutError: no connection within `connect_timeout` or `per_try_timeout`. ServerTimeoutError: sent,
         and no headers within `per_try_timeout`. Unsent: the connection broke before anything went out.
         """
-        self._stop()
+        self.stop()
         real = self._real(error)
         if real is not error:
             real.__cause__ = error
@@ -97,19 +114,11 @@ class Exchange:
             return Unsent(f"the connection to {self._request.url.authority} broke before the request was sent")
         return error
 
-    def _stop(self) -> None:
-        limits = self._limits
-        limits.connect.stop(self)
-        if limits.answer is not None:
-            limits.answer.stop(self)
-        if self._late is not None:
-            self._task.uncancel()
-
     def unconnected(self) -> bool:
         """One more part of `connect_timeout` is over. Returns whether to look again."""
         if self._late is not None or _is_sent(self._request):
             return False
-        self._looks = 0 if _waits_in(self.sending, QUEUE) else self._looks + 1
+        self._looks = 0 if _waits_in(self._sending, QUEUE) else self._looks + 1
         if self._looks < LOOKS:
             return True
         self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.connect.seconds * LOOKS)
@@ -121,7 +130,7 @@ class Exchange:
             return False
         if _is_sent(self._request):
             self._end(aiohttp.ServerTimeoutError, "no answer from", self._limits.answer.seconds)
-        elif _waits_in(self.sending, QUEUE):
+        elif _waits_in(self._sending, QUEUE):
             return True
         else:
             self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.answer.seconds)
@@ -148,12 +157,27 @@ def _waits_in(coroutine: Any, name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def moved(url: URL, netloc: str) -> URL:
-    """The same URL at another place. Nothing of it is encoded anew."""
-    return URL.build(
-        scheme=url.scheme,
-        authority=netloc,
-        path=url.raw_path,
-        query_string=url.raw_query_string,
-        encoded=True,
-    )
+def moved(scheme: str, netloc: str, path_and_query: str) -> URL:
+    """The URL of this place. Nothing of it is encoded anew. Cached by texts, because a URL is slow to hash."""
+    path, _, query = path_and_query.partition("?")
+    return URL.build(scheme=scheme, authority=netloc, path=path, query_string=query, encoded=True)
+
+
+@types.coroutine
+def thrown(
+    sending: Coroutine[Any, Any, aiohttp.ClientResponse], error: BaseException
+) -> Generator[Any, Any, aiohttp.ClientResponse]:
+    """Throw an error into a coroutine that was begun by hand, and wait for its end."""
+    try:
+        while True:
+            step = sending.throw(error)
+            try:
+                yield step
+            except BaseException as again:  # noqa: BLE001 - it is for the coroutine
+                error = again
+            else:
+                response: aiohttp.ClientResponse = yield from sending
+                return response
+    except StopIteration as done:
+        answered: aiohttp.ClientResponse = done.value
+        return answered

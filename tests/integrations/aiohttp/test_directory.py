@@ -66,7 +66,7 @@ def test_a_pool_is_opened_when_its_host_is_first_asked_for_and_then_kept() -> No
         host = find(directory, "web.default.svc")
         assert find(directory, "web.default.svc") is host
         assert pools.open_now == ["endpoints://default/web:80"]
-        assert host.ready
+        assert host.unknown is None
         directory.aclose()
 
     run(scenario())
@@ -79,7 +79,7 @@ def test_the_same_host_at_another_port_or_with_another_scheme_is_another() -> No
         hosts = [find(directory, "web.default.svc"), find(directory, "web.default.svc:81")]
         hosts += [find(directory, "web.default.svc", scheme=scheme) for scheme in ("https", "ws", "wss")]
         assert len({id(host) for host in hosts}) == 5
-        assert [host.secure for host in hosts] == [False, False, True, False, True]
+        assert [host.certified is not None for host in hosts] == [False, False, True, False, True]
         directory.aclose()
 
     run(scenario())
@@ -205,9 +205,9 @@ def test_an_unknown_service_is_remembered_for_five_seconds_and_holds_no_pool_mea
         directory.remember_unknown(host, ServiceNotFound("said twice"))
         assert pools.open_now == []
         await asyncio.sleep(UNKNOWN - 0.001)
-        assert (find(directory, "web.default.svc").unknown, host.ready) == (problem, False)
+        assert (find(directory, "web.default.svc").unknown, host.direct) == (problem, False)
         await asyncio.sleep(0.001)
-        assert (find(directory, "web.default.svc").unknown, host.ready) == (None, True)
+        assert find(directory, "web.default.svc").unknown is None
         assert host.opened == asyncio.get_running_loop().time(), "the time to be ready begins anew"
         assert pools.open_now == ["endpoints://default/web:80"]
         directory.aclose()

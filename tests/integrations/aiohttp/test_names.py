@@ -275,5 +275,5 @@ async def test_a_closed_discovery_refuses_and_open_sessions_say_so(scene: Scene)
 
 
 def test_a_middleware_is_what_aiohttp_takes_for_one() -> None:
-    middleware: aiohttp.ClientMiddlewareType = integration.Middleware(None, None, 5.0, print)  # type: ignore[arg-type]
+    middleware: aiohttp.ClientMiddlewareType = integration.Middleware(None, None, 5.0, print).send  # type: ignore[arg-type]
     assert callable(middleware)

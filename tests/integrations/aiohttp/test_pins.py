@@ -147,7 +147,7 @@ async def test_a_request_whose_url_is_changed_goes_there_and_keeps_its_name(fake
     (pod,) = (await fake_cluster.deploy("web", handler=say)).pods
 
     async def move(request: Request, handler: Handler) -> aiohttp.ClientResponse:
-        request.url = moved(request.url, f"{pod.address}:{pod.port}")
+        request.url = moved("http", f"{pod.address}:{pod.port}", request.url.raw_path_qs)
         assert (request.connection_key.host, request.connection_key.port) == (pod.address, pod.port)
         return await handler(request)
 
@@ -183,7 +183,7 @@ async def test_the_name_in_a_certificate_can_be_set_on_the_request_and_is_part_o
 @pytest.mark.parametrize("netloc", ["10.0.0.1:80", "[fd00::1]:8080"])
 def test_a_url_that_is_moved_differs_in_nothing_but_the_place(url: str, netloc: str) -> None:
     before = URL(url)
-    after = moved(before, netloc)
+    after = moved(before.scheme, netloc, before.raw_path_qs)
     assert after.raw_path_qs == before.raw_path_qs
     assert after.scheme == before.scheme
     assert f"{after.host_subcomponent}:{after.port}" == netloc
