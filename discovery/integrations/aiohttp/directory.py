@@ -15,7 +15,7 @@ from ...errors import DiscoveryError
 from ...pool import Pool, PoolOptions
 from ...targets import Target
 from .errors import judge
-from .exchange import Limits
+from .exchange import Limits, Places
 from .hosts import name_of
 from .routes import KeyOf, Route
 
@@ -66,6 +66,7 @@ class Host:
     used: float
     limits: Limits
     rules: Rules
+    places: Places
     direct: bool = False
     asked: bool = False
     certified: str | None = None
@@ -173,6 +174,7 @@ class Directory:
             used=loop.time(),
             limits=Limits(options.retry),
             rules=pool.rules(judge),
+            places=Places(url.scheme),
             certified=(url.raw_host or "").removesuffix(".") if url.scheme in SECURE else None,
             short=short,
         )

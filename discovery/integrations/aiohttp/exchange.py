@@ -8,7 +8,6 @@ queue for a free connection is not the backend's fault and does not count.
 import asyncio
 import types
 from collections.abc import Coroutine, Generator
-from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -26,6 +25,9 @@ QUEUE = "_wait_for_available_connection"
 LOOKS = 4
 """How often within `connect_timeout` it is looked at. All of them in a row must find it connecting: who comes from a
 queue in between has three quarters of the time at least."""
+
+MOST_PLACES = 256
+"""URLs that are kept for a host."""
 
 
 class Limits:
@@ -156,11 +158,25 @@ def _waits_in(coroutine: Any, name: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=4096)
-def moved(scheme: str, netloc: str, path_and_query: str) -> URL:
-    """The URL of this place. Nothing of it is encoded anew. Cached by texts, because a URL is slow to hash."""
-    path, _, query = path_and_query.partition("?")
-    return URL.build(scheme=scheme, authority=netloc, path=path, query_string=query, encoded=True)
+class Places(dict[tuple[Node, str], URL]):
+    """The URLs of requests to one host at its backends, by record and path with query; made when first asked for.
+
+    Nothing of a path is encoded anew. A dict and no cache with an order: to find a URL again is one step.
+    """
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__()
+        self._scheme = scheme
+
+    def __missing__(self, place: tuple[Node, str]) -> URL:
+        node, path_and_query = place
+        path, _, query = path_and_query.partition("?")
+        authority = node.backend.netloc
+        url = URL.build(scheme=self._scheme, authority=authority, path=path, query_string=query, encoded=True)
+        if len(self) >= MOST_PLACES:
+            self.clear()
+        self[place] = url
+        return url
 
 
 @types.coroutine

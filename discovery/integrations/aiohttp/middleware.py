@@ -28,7 +28,7 @@ from ...events import Event, Hook
 from ...lease import Lease
 from .directory import Directory, Host
 from .errors import client_error, judge_with_body
-from .exchange import Exchange, moved, thrown
+from .exchange import Exchange, thrown
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110, 9.2.2)."""
@@ -73,7 +73,7 @@ class Middleware:
                 passed: aiohttp.ClientResponse = yield from send(request)
                 return passed
             host, key, node = found
-        request.url = moved(url.scheme, node.backend.netloc, url.raw_path_qs)
+        request.url = host.places[node, url.raw_path_qs]
         if host.certified is not None and request.server_hostname is None:
             request.server_hostname = host.certified
         host.asked = True
@@ -193,7 +193,7 @@ class Middleware:
                 if request.body:
                     await request.close()  # the body's writer must have let go before it is sent again
                 request.response = None
-                request.url = moved(url.scheme, lease.node.backend.netloc, url.raw_path_qs)
+                request.url = host.places[lease.node, url.raw_path_qs]
                 sending: Any = handler(request)
                 exchange.watch(sending)
                 return exchange.answered(await sending)

@@ -10,7 +10,8 @@ from aiohttp import web
 from aiohttp.client import IDEMPOTENT_METHODS
 from yarl import URL
 
-from discovery.integrations.aiohttp.exchange import QUEUE, _waits_in, moved
+from discovery import Backend, Node
+from discovery.integrations.aiohttp.exchange import MOST_PLACES, QUEUE, Places, _waits_in
 from discovery.integrations.aiohttp.middleware import IDEMPOTENT
 from discovery.testing import FakeCluster, FakePod
 
@@ -145,9 +146,10 @@ def test_only_one_that_is_suspended_there_waits_there() -> None:
 
 async def test_a_request_whose_url_is_changed_goes_there_and_keeps_its_name(fake_cluster: FakeCluster) -> None:
     (pod,) = (await fake_cluster.deploy("web", handler=say)).pods
+    node = Node(Backend(address=pod.address, port=pod.port))
 
     async def move(request: Request, handler: Handler) -> aiohttp.ClientResponse:
-        request.url = moved("http", f"{pod.address}:{pod.port}", request.url.raw_path_qs)
+        request.url = Places("http")[node, request.url.raw_path_qs]
         assert (request.connection_key.host, request.connection_key.port) == (pod.address, pod.port)
         return await handler(request)
 
@@ -182,11 +184,21 @@ async def test_the_name_in_a_certificate_can_be_set_on_the_request_and_is_part_o
 )
 @pytest.mark.parametrize("netloc", ["10.0.0.1:80", "[fd00::1]:8080"])
 def test_a_url_that_is_moved_differs_in_nothing_but_the_place(url: str, netloc: str) -> None:
-    before = URL(url)
-    after = moved(before.scheme, netloc, before.raw_path_qs)
+    before, places = URL(url), Places(URL(url).scheme)
+    host, _, port = netloc.rpartition(":")
+    node = Node(Backend(address=host.strip("[]"), port=int(port)))
+    after = places[node, before.raw_path_qs]
+    assert places[node, before.raw_path_qs] is after
     assert after.raw_path_qs == before.raw_path_qs
     assert after.scheme == before.scheme
     assert f"{after.host_subcomponent}:{after.port}" == netloc
+
+
+def test_urls_of_places_are_kept_up_to_a_bound() -> None:
+    node, places = Node(Backend(address="10.0.0.1", port=80)), Places("http")
+    for number in range(3 * MOST_PLACES):
+        assert places[node, f"/{number}?q={number}"].path_qs == f"/{number}?q={number}"
+        assert len(places) <= MOST_PLACES
 
 
 def test_what_may_be_sent_twice_is_what_aiohttp_thinks_may_be() -> None:
