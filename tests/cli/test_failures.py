@@ -99,8 +99,8 @@ def peer(says: bytes) -> Prepare:
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         async with server:
             yield kubeconfig_of(cluster, place, server=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        for writer in held:
-            writer.close()
+            for writer in held:  # the server's end waits for its connections'
+                writer.close()
 
     return prepare
 
