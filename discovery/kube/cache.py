@@ -6,10 +6,15 @@ collection are compared as numbers, as the API has it since 1.35 and servers had
 number nothing is passed over, and what is told twice ends as it was.
 """
 
+from collections.abc import Iterator
+
 from ..events import Hook
 from .objects import Object
 from .readers import Reader, Readers
 from .store import Group, Store
+
+AT_ONCE = 16
+"""Groups whose readers are told in one turn of the loop: each of them has work to do then."""
 
 
 class Cache:
@@ -28,6 +33,7 @@ class Cache:
         self._everything = everything
         self._store = Store()
         self._known: dict[Group, int] = {}  # the first version that is not known
+        self._filled: frozenset[Group] = frozenset()
 
     def __len__(self) -> int:
         return len(self._store)
@@ -59,18 +65,36 @@ class Cache:
 
     # What the server says
 
-    def replace(self, newer: Store, groups: frozenset[Group]) -> None:
-        """Put a list, whole, in the place of what is held; readers are told only what differs."""
-        differences = list(self._store.differences(newer, self.readers.groups))
+    def replace(self, newer: Store, groups: frozenset[Group]) -> Iterator[None]:
+        """Put a list, whole, in the place of what is held.
+
+        Returns:
+            What tells the readers that it differs, and what: some of them at each step, so that others get their turn.
+        """
+        old = self._store
+        if not self._everything:
+            for group in groups - self.readers.groups:  # given up while the list was read
+                newer.forget(group)
+            groups &= self.readers.groups
+        self.readers.flush()
         self._store, self.listed, self.synced = newer, groups, True
         self._known.clear()
-        for group, changes in differences:
-            self.readers.tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
+        return self._differences(old, newer)
 
-    def fill(self, more: Store, groups: frozenset[Group], version: str, told: str) -> None:
-        """Take in a list of groups that were missing, at its version; the others are known as far as `told`."""
+    def _differences(self, old: Store, newer: Store) -> Iterator[None]:
+        for number, group in enumerate(self.readers.groups):
+            for _, changes in old.differences(newer, (group,)):
+                self.readers.tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]
+            if self.holds(group):
+                self.readers.tell((group,), lambda one: one.synced())
+            if number % AT_ONCE == AT_ONCE - 1:
+                yield
+
+    def fill(self, more: Store, groups: frozenset[Group], version: str) -> None:
+        """Take in a list of groups that were missing, at its version. To be followed by `part`."""
         groups &= self.readers.groups
-        self._known |= dict.fromkeys(self.listed, _number(told) + 1) | dict.fromkeys(groups, _number(version) + 1)
+        self._known |= dict.fromkeys(groups, _number(version) + 1)
+        self._filled |= groups
         self.listed |= groups
         for group in groups:
             found = {name: held for name, held in more.group(group).items() if not self._is_old("LISTED", held)}
@@ -79,6 +103,11 @@ class Cache:
             if found:
                 self.readers.tell((group,), lambda one, found=found: one.changed(found))  # type: ignore[misc]
             self.readers.tell((group,), lambda one: one.synced())
+
+    def part(self, told: str) -> None:
+        """The watch that has come as far as `told` gives way to a wider one, from before that."""
+        self._known |= dict.fromkeys(self.listed - self._filled, _number(told) + 1)
+        self._filled = frozenset()
 
     def apply(self, kind: str, held: Object) -> None:
         """Take in an event: ADDED, MODIFIED or DELETED. To be followed by a flush of `readers`."""

@@ -32,6 +32,9 @@ T = TypeVar("T")
 REREAD = 60.0
 """Seconds after which a token's file is read again (client-go: token_source.go)."""
 
+LOADING = 30.0
+"""Seconds that reading may take, a plugin included."""
+
 SHORTEST = 1.0
 """Seconds between two runs of a plugin whose token has expired as it comes."""
 
@@ -80,9 +83,19 @@ class Credentials:
             assert self._settings is not None
             return self._settings
 
+    async def _load(self) -> Settings:
+        try:
+            async with asyncio.timeout(LOADING):
+                return await asyncio.to_thread(load, self._kubeconfig, self._context)
+        except TimeoutError:
+            raise ConfigurationError(
+                f"the credentials could not be read within {LOADING:g} s",
+                next_step="Run the kubeconfig's exec plugin by hand: it may wait for somebody",
+            ) from None
+
     async def _read(self, held: Settings | None, *, refused: bool) -> Settings:
         try:
-            read = await asyncio.to_thread(load, self._kubeconfig, self._context)
+            read = await self._load()
         except ConfigurationError:
             if held is None or refused:
                 raise

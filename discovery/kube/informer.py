@@ -7,6 +7,7 @@ not taken twice. Nobody misses an event, and nobody goes back in time.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from functools import partial
@@ -84,6 +85,7 @@ class Informer:
         self._reconcile = reconcile
         self._cache = Cache(self._name(), emit, everything=everything)
         self._error: tuple[Exception, float] | None = None
+        self._failing = False  # and it has been said
         self._widened = asyncio.Event()
         self._settled = asyncio.Event()
         self._heard_at = 0.0
@@ -104,11 +106,16 @@ class Informer:
             reader.failed(*self._error)
         return partial(self._cache.remove, group, reader)
 
+    @property
+    def synced(self) -> bool:
+        """Whether a list has been whole."""
+        return self._cache.synced
+
     async def settled(self) -> None:
         """Wait for the first list; raises the error of the first try where that failed."""
         await self._settled.wait()
-        if not self._cache.synced and self._error is not None:
-            raise self._error[0]
+        if not self._cache.synced:
+            raise self._error[0] if self._error is not None else ApiUnavailable(f"{self._name()} was closed")
 
     # The loop
 
@@ -122,6 +129,7 @@ class Informer:
                     await asyncio.sleep(effect.delay)
                 state, effect = reflector.step(state, await self._do(effect), self._rng)
         finally:
+            self._settled.set()
             self._cache.readers.close()
 
     async def _do(self, effect: reflector.Effect) -> Outcome:
@@ -139,20 +147,28 @@ class Informer:
     def _failed(self, error: Exception, stream: _Stream) -> Outcome:
         now = asyncio.get_running_loop().time()
         lasted = stream.lasted(now)
-        if isinstance(error, TimeoutError) and lasted >= IDLE:
-            return Ended(stream.version, lasted, heard=stream.heard)
+        silent = isinstance(error, TimeoutError) and lasted >= IDLE
         if not isinstance(error, DiscoveryError):
             error = self._typed(error)
+        if silent:  # not yet worth a word: some servers send no bookmarks
+            self._tell_failed(error, now)
+            return self._ended(stream)
         failure = failure_of(error)
-        if failure != "expired":
-            first = self._error is None
-            self._error = error, self._heard_at or now
-            self._emit(Event("watch.failed" if first else "watch.retry", self._name(), {"error": str(error)}))
-            since, readers = self._error[1], self._cache.readers
+        if failure == "expired":
+            self._emit(Event("watch.expired", self._name(), {"error": str(error)}))
+        else:
+            name = "watch.retry" if self._failing else "watch.failed"
+            self._failing = True
+            self._emit(Event(name, self._name(), {"error": str(error)}))
             self._settled.set()
-            readers.tell(readers.groups, lambda one: one.failed(error, since))
+            self._tell_failed(error, now)
         retry_after = error.retry_after if isinstance(error, ApiUnavailable) else None
         return Failed(failure, stream.version, lasted, retry_after)
+
+    def _tell_failed(self, error: DiscoveryError, now: float) -> None:
+        self._error = error, self._heard_at or now
+        since, readers = self._error[1], self._cache.readers
+        readers.tell(readers.groups, lambda one: one.failed(error, since))
 
     def _typed(self, error: Exception) -> DiscoveryError:
         if isinstance(error, NETWORK_ERRORS):
@@ -162,8 +178,9 @@ class Informer:
     def _speaks(self) -> None:
         """The watch is open, or a list is whole: what was wrong is over."""
         self._heard_at = asyncio.get_running_loop().time()
-        if self._error is not None:
-            self._error = None
+        self._error = None
+        if self._failing:
+            self._failing = False
             self._emit(Event("watch.recovered", self._name()))
         readers = self._cache.readers
         readers.tell(filter(self._cache.holds, readers.groups), lambda one: one.synced())
@@ -174,7 +191,8 @@ class Informer:
         """Read everything that is asked for and put it in the place of what is held."""
         wanted = self._cache.readers.groups
         newer, found = await self._listing.read(self._selected(wanted), version)
-        self._cache.replace(newer, wanted)
+        for _ in self._cache.replace(newer, wanted):
+            await asyncio.sleep(0)
         self._settled.set()
         self._speaks()
         return found
@@ -183,26 +201,64 @@ class Informer:
 
     async def _watch(self, effect: Watch, stream: _Stream) -> Outcome:
         """Watch to the end of the stream, and widen it as often as a group is added."""
-        while self._cache.missing:
-            await self._fill(stream.version, stream)
+        while self._cache.missing and not self._cache.listed:  # there is nothing to watch yet
+            await self._fill(stream.version)
+            self._cache.part(stream.version)
         while True:
-            self._widened.clear()
             following = asyncio.create_task(self._follow(effect.seconds, stream))
             try:
                 if not await self._until_widened(following):
                     following.result()  # raises what ended it
                     return self._ended(stream)
-                base = stream.version
                 await asyncio.sleep(0)  # those who are added together are asked for together
-                await self._fill(base, stream)
+                base = await self._widen(stream, following)
+                if base is None:
+                    following.result()
+                    return self._ended(stream)
+                self._cache.part(stream.version)
                 stream.version = base
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
 
+    async def _widen(self, stream: _Stream, following: "asyncio.Task[None]") -> str | None:
+        """List what is missing beside the watch, as often as it takes; None where the watch ends before."""
+        failures = 0
+        while True:
+            base = stream.version
+            filling = asyncio.create_task(self._fill(base))
+            try:
+                await asyncio.wait({following, filling}, return_when=asyncio.FIRST_COMPLETED)
+                if not filling.done():
+                    return None
+                error = filling.exception()
+            finally:
+                filling.cancel()
+                await asyncio.gather(filling, return_exceptions=True)
+            if error is None:
+                return base
+            if not isinstance(error, Exception):
+                raise error
+            problem = error if isinstance(error, DiscoveryError) else self._typed(error)
+            if failure_of(problem) == "expired":
+                raise problem
+            failures += 1
+            await self._wait_for(following, problem, failures)
+            if following.done():
+                return None
+
+    async def _wait_for(self, following: "asyncio.Task[None]", problem: DiscoveryError, failures: int) -> None:
+        """Tell those whose list failed, and pause, but no longer than the watch lasts."""
+        now = asyncio.get_running_loop().time()
+        self._cache.readers.tell(self._cache.missing, lambda one: one.failed(problem, now))
+        asked = problem.retry_after if isinstance(problem, ApiUnavailable) else None
+        pause = reflector.REFUSED.delay(failures, self._rng) + min(asked or 0.0, reflector.REFUSED.cap)
+        await asyncio.wait({following}, timeout=pause)
+
     async def _until_widened(self, following: "asyncio.Task[None]") -> bool:
         """Wait until the stream is over (False) or a group is missing (True)."""
-        while True:
+        while not self._cache.missing:
+            self._widened.clear()
             widened = asyncio.create_task(self._widened.wait())
             try:
                 await asyncio.wait({following, widened}, return_when=asyncio.FIRST_COMPLETED)
@@ -210,24 +266,25 @@ class Informer:
                 widened.cancel()
             if following.done():
                 return False
-            self._widened.clear()
-            if self._cache.missing:
-                return True
+        return True
 
     def _ended(self, stream: _Stream) -> Outcome:
         now = asyncio.get_running_loop().time()
         due = self._reconcile is not None and now - self._listed_at >= self._reconcile
         return Ended(stream.version, stream.lasted(now), heard=stream.heard, due=due)
 
-    async def _fill(self, version: str, stream: _Stream) -> None:
+    async def _fill(self, version: str) -> None:
         """Take in the objects of groups that the list did not have, as they are at `version` or later."""
         groups = self._cache.missing
         if groups:
             more, found = await self._listing.read(self._selected(groups), version)
-            self._cache.fill(more, groups, found, stream.version)
+            self._cache.fill(more, groups, found)
 
     async def _follow(self, seconds: int, stream: _Stream) -> None:
         """Take in what one stream brings, until it ends."""
+        if self._reconcile is not None:
+            left = self._listed_at + self._reconcile - asyncio.get_running_loop().time()
+            seconds = max(2, min(seconds, math.ceil(left)))
         query = {
             **self._kind.select(self._selected(self._cache.listed)),
             "watch": "1",

@@ -60,13 +60,16 @@ class State:
     """Where a reflector stands.
 
     `version` is the newest collection version known; `synced` is whether a list has ever been complete;
-    `relist_latest` remembers that the version is not to be trusted for the next list.
+    `relist_latest` remembers that the version is not to be trusted for the next list. `expiries`, `unreachable` and
+    `failures` count since there was calm: versions that were gone, a server that was not there, all else.
     """
 
     phase: Phase = "list"
     version: str = ANY
     synced: bool = False
     relist_latest: bool = False
+    expiries: int = 0
+    unreachable: int = 0
     failures: int = 0
 
 
@@ -136,7 +139,7 @@ def step(state: State, outcome: Outcome, rng: random.Random) -> tuple[State, Eff
         state = attrs.evolve(state, phase="watch", version=outcome.version, synced=True, relist_latest=False)
         return state, start(state, rng)
     if outcome.lasted >= CALM:
-        state = attrs.evolve(state, failures=0)
+        state = attrs.evolve(state, failures=0, unreachable=0, expiries=0)
     return _ended(state, outcome, rng) if isinstance(outcome, Ended) else _failed(state, outcome, rng)
 
 
@@ -154,9 +157,10 @@ def _ended(state: State, outcome: Ended, rng: random.Random) -> tuple[State, Eff
 def _failed(state: State, outcome: Failed, rng: random.Random) -> tuple[State, Effect]:
     if outcome.failure == "expired":
         # The first time the latest is read at once: nothing is wrong with the server. Again, and there is.
-        again = state.relist_latest
-        state = attrs.evolve(state, phase="list", relist_latest=True)
-        return _pause(state, REFUSED, None, rng) if again else (state, start(state, rng))
+        state = attrs.evolve(state, phase="list", relist_latest=True, expiries=state.expiries + 1)
+        if state.expiries == 1:
+            return state, start(state, rng)
+        return state, attrs.evolve(start(state, rng), delay=REFUSED.delay(state.expiries - 1, rng))
     state = attrs.evolve(state, version=outcome.version)
     if outcome.failure == "unreachable":
         return _pause(state, UNREACHABLE, None, rng)
@@ -167,6 +171,11 @@ def _failed(state: State, outcome: Failed, rng: random.Random) -> tuple[State, E
 
 def _pause(state: State, backoff: Backoff, retry_after: float | None, rng: random.Random) -> tuple[State, Effect]:
     """One more failure, and the wait for it: at least what the server asked for, within the cap."""
-    state = attrs.evolve(state, failures=state.failures + 1)
-    delay = backoff.delay(state.failures, rng) + min(retry_after or 0.0, backoff.cap)
+    if backoff is UNREACHABLE:
+        state = attrs.evolve(state, unreachable=state.unreachable + 1)
+        failures = state.unreachable
+    else:
+        state = attrs.evolve(state, failures=state.failures + 1)
+        failures = state.failures
+    delay = backoff.delay(failures, rng) + min(retry_after or 0.0, backoff.cap)
     return state, attrs.evolve(start(state, rng), delay=delay)

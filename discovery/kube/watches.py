@@ -37,8 +37,9 @@ class Watches:
 
     def subscribe(self, kind: Kind, namespace: str, group: str, reader: Reader) -> Callable[[], None]:
         """Tell this reader of a group of objects; returns what ends it, which may be called again."""
-        whole = self._whole.get((kind.resource, namespace, None)) or self._whole.get((kind.resource, None, None))
-        if whole is not None:
+        places = (kind.resource, namespace, None), (kind.resource, None, None)
+        whole = next((self._whole[place] for place in places if place in self._whole), None)
+        if whole is not None and whole.informer.synced:
             return whole.informer.add((namespace, group), reader)
         place: Place = kind.resource, namespace, None if kind.shared else group
         opened = self._open.get(place)

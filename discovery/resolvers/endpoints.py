@@ -35,6 +35,8 @@ class Feed:
 
     def synced(self) -> None:
         """All there is has been told, and the watch speaks."""
+        if self.complete and self.error is None:
+            return
         self.complete, self.error = True, None
         self._wake()
 
@@ -71,6 +73,7 @@ class EndpointsResolver:
         leave = [self._subscribe(ENDPOINT_SLICES, self._namespace, self._target.service, slices)]
         if needs_service:
             leave.append(self._subscribe(SERVICES, self._namespace, self._target.service, service))
+        first = True
         try:
             while True:
                 await wake.wait()
@@ -79,9 +82,17 @@ class EndpointsResolver:
                 await self._take_up(endpoints, slices, service)
                 if all(feed.complete for feed in feeds):
                     delta = endpoints.take()
+                    if endpoints.unreadable:
+                        data = {"addresses": endpoints.unreadable}
+                        self._emit(Event("endpoints.skipped", str(self._target), data))
+                        endpoints.unreadable = 0
                     sink.note(endpoints.problem(needs_service=needs_service))
-                    sink.update(delta.changed, delta.removed)
-                    sink.synced()
+                    if first:
+                        first = False
+                        sink.replace(delta.changed)  # what an earlier run told may be gone
+                    else:
+                        sink.update(delta.changed, delta.removed)
+                        sink.synced()
                 for feed in feeds:
                     if feed.error is not None:
                         sink.failed(*feed.error)
@@ -95,8 +106,8 @@ class EndpointsResolver:
             body = None if held is None else self._decode(held)
             if held is None or isinstance(body, ServiceBody):
                 endpoints.serve(body if isinstance(body, ServiceBody) else None)
-        while slices.pending:
-            name, held = slices.pending.popitem()
+        taken, slices.pending = slices.pending, {}
+        for name, held in taken.items():
             body = None if held is None else self._decode(held)
             if held is None or isinstance(body, SliceBody):
                 endpoints.put(name, body if isinstance(body, SliceBody) else None)

@@ -146,7 +146,10 @@ class EndpointSet:
 
     def _read(self, body: SliceBody) -> dict[Place, Entry]:
         port = self._port_of(body)
-        if port is None or not port.port or body.address_type not in ("IPv4", "IPv6"):
+        if body.address_type not in ("IPv4", "IPv6"):
+            self.unreadable += len(body.endpoints or ())
+            return {}
+        if port is None or not port.port:
             return {}
         hostname = self._target.hostname
         entries: dict[Place, Entry] = {}

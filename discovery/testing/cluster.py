@@ -175,6 +175,7 @@ class FakeCluster:
             access_log=None,
             handle_signals=False,
             shutdown_timeout=0,
+            max_line_size=2**20,
             handler_cancellation=True,
         )
         await runner.setup()

@@ -48,6 +48,11 @@ def cache_of(*, everything: bool = False) -> Cache:
     return Cache("slices", lambda _: None, everything=everything)
 
 
+def replace(cache: Cache, newer: Store, groups: frozenset[Group]) -> None:
+    for _ in cache.replace(newer, groups):
+        pass
+
+
 def told(cache: Cache, kind: str, held: Object) -> None:
     cache.apply(kind, held)
     cache.readers.flush()
@@ -57,17 +62,18 @@ def test_a_group_is_missing_until_a_list_has_brought_it() -> None:
     cache, web, db = cache_of(), Mirror(), Mirror()
     cache.add(WEB, web)
     assert (cache.holds(WEB), cache.missing) == (False, frozenset())
-    cache.replace(listed(made("a", 1)), frozenset({WEB}))
+    replace(cache, listed(made("a", 1)), frozenset({WEB}))
     cache.add(DB, db)
     assert (web.held, cache.missing, db.syncs) == ({"a": 1}, frozenset({DB}), 0)
-    cache.fill(listed(made("b", 2, "db")), frozenset({DB}), "3", "1")
+    cache.fill(listed(made("b", 2, "db")), frozenset({DB}), "3")
+    cache.part("1")
     assert (db.held, db.syncs, cache.missing) == ({"b": 2}, 1, frozenset())
 
 
 def test_who_comes_later_is_told_what_is_held_at_once() -> None:
     cache, late = cache_of(), Mirror()
     cache.add(WEB, Mirror())
-    cache.replace(listed(made("a", 1)), frozenset({WEB}))
+    replace(cache, listed(made("a", 1)), frozenset({WEB}))
     cache.add(WEB, late)
     assert (late.held, late.syncs) == ({"a": 1}, 1)
 
@@ -75,7 +81,7 @@ def test_who_comes_later_is_told_what_is_held_at_once() -> None:
 def test_what_comes_for_a_group_that_nobody_reads_any_more_is_passed_over() -> None:
     cache, web = cache_of(), Mirror()
     cache.add(WEB, web)
-    cache.replace(listed(made("a", 1)), frozenset({WEB}))
+    replace(cache, listed(made("a", 1)), frozenset({WEB}))
     cache.remove(WEB, web)
     told(cache, "MODIFIED", made("a", 2))
     assert (len(cache), web.held) == (0, {"a": 1})
@@ -84,16 +90,17 @@ def test_what_comes_for_a_group_that_nobody_reads_any_more_is_passed_over() -> N
 def test_a_list_for_a_group_whose_last_reader_has_left_meanwhile_is_not_kept() -> None:
     cache, db = cache_of(), Mirror()
     cache.add(WEB, Mirror())
-    cache.replace(listed(), frozenset({WEB}))
+    replace(cache, listed(), frozenset({WEB}))
     cache.add(DB, db)
     cache.remove(DB, db)
-    cache.fill(listed(made("b", 2, "db")), frozenset({DB}), "3", "1")
+    cache.fill(listed(made("b", 2, "db")), frozenset({DB}), "3")
+    cache.part("1")
     assert (len(cache), cache.holds(DB)) == (0, False)
 
 
 def test_everything_means_groups_that_nobody_reads_too() -> None:
     cache, web = cache_of(everything=True), Mirror()
-    cache.replace(listed(made("a", 1)), frozenset())
+    replace(cache, listed(made("a", 1)), frozenset())
     told(cache, "ADDED", made("b", 2))
     cache.add(WEB, web)
     assert (web.held, cache.missing) == ({"a": 1, "b": 2}, frozenset())
@@ -143,13 +150,17 @@ def test_a_group_that_is_added_ends_as_it_is_and_nobody_goes_back_in_time(
     for old, new in (later, reversed(later)):
         cache, web, db = cache_of(), Mirror(), Mirror()
         cache.add(WEB, web)
-        cache.replace(snapshot(history, 0, {"web"}), frozenset({WEB}))
+        replace(cache, snapshot(history, 0, {"web"}), frozenset({WEB}))
         for event in watch(history, 0, base, {"web"}):
             told(cache, *event)
         cache.add(DB, db)
-        for event in watch(history, base, old, {"web"}):
+        between = (base + old) // 2
+        for event in watch(history, base, between, {"web"}):
             told(cache, *event)
-        cache.fill(snapshot(history, new, {"db"}), frozenset({DB}), str(new), str(old))
+        cache.fill(snapshot(history, new, {"db"}), frozenset({DB}), str(new))
+        for event in watch(history, between, old, {"web"}):
+            told(cache, *event)
+        cache.part(str(old))
         for event in watch(history, base, len(history), {"web", "db"}):
             told(cache, *event)
         truth = state(history, len(history))
@@ -162,7 +173,7 @@ def test_an_end_that_is_told_at_the_version_of_the_last_change_is_an_end() -> No
     """As some servers that are no kube-apiserver do."""
     cache, web = cache_of(), Mirror()
     cache.add(WEB, web)
-    cache.replace(listed(made("a", 5)), frozenset({WEB}))
+    replace(cache, listed(made("a", 5)), frozenset({WEB}))
     told(cache, "DELETED", made("a", 5))
     assert web.held == {}
 
@@ -170,9 +181,10 @@ def test_an_end_that_is_told_at_the_version_of_the_last_change_is_an_end() -> No
 def test_versions_that_are_no_numbers_are_all_taken() -> None:
     cache, web = cache_of(), Mirror()
     cache.add(WEB, web)
-    cache.replace(listed(), frozenset({WEB}))
+    replace(cache, listed(), frozenset({WEB}))
     cache.add(DB, Mirror())
-    cache.fill(listed(), frozenset({DB}), "x5", "x9")
+    cache.fill(listed(), frozenset({DB}), "x5")
+    cache.part("x9")
     cache.apply("ADDED", Object("default", "a", "uid", "x7", "web", b"", decode_slice))
     assert len(cache) == 1
 
@@ -182,5 +194,5 @@ def test_a_group_is_a_namespace_and_a_name() -> None:
     elsewhere: Group = ("other", "web")
     cache.add(WEB, here)
     cache.add(elsewhere, there)
-    cache.replace(listed(made("a", 1)), frozenset({WEB, elsewhere}))
+    replace(cache, listed(made("a", 1)), frozenset({WEB, elsewhere}))
     assert (here.held, there.held) == ({"a": 1}, {})

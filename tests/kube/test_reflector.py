@@ -139,9 +139,24 @@ def test_five_refused_connections_pause_longer_each_time_and_an_outage_of_hours_
     state, most = SYNCED, []
     for _ in range(40):
         state, _ = after(Failed("unreachable", "10"), state=state)
-        most.append(min(UNREACHABLE.cap, UNREACHABLE.base * 2.0 ** (state.failures - 1)))
+        most.append(min(UNREACHABLE.cap, UNREACHABLE.base * 2.0 ** (state.unreachable - 1)))
     assert most[:5] == [0.2, 0.4, 0.8, 1.6, 3.2]
     assert set(most[5:]) == {5.0}
+
+
+def test_a_server_whose_lists_are_well_and_whose_watches_expire_is_asked_with_growing_pauses() -> None:
+    state, most = State(), []
+    for _ in range(8):
+        state, effect = after(Listed("10"), state=state)
+        state, effect = after(Failed("expired", "10"), state=state)
+        most.append(effect.delay)
+    assert most[0] == 0.0
+    assert all(0 < delay <= min(REFUSED.cap, REFUSED.base * 2.0**n) for n, delay in enumerate(most[1:]))
+
+
+def test_the_first_refusal_after_an_outage_pauses_as_a_first_refusal() -> None:
+    state, _ = after(*[Failed("unreachable", "10")] * 20)
+    assert after(Failed("error", "10"), state=state)[1].delay <= REFUSED.base
 
 
 def test_calm_makes_pauses_short_again() -> None:
@@ -165,7 +180,7 @@ def test_whatever_happens_there_is_a_next_step_and_never_a_spin(outcomes: list[O
     for outcome in outcomes:
         state, effect = step(state, outcome, rng)
         healthy = isinstance(outcome, Listed) or (isinstance(outcome, Ended) and outcome.lasted >= 1)
-        free = 0 if healthy or effect.delay or state.failures else free + 1
+        free = 0 if healthy or effect.delay or state.failures or state.unreachable else free + 1
         assert free <= 1
         if isinstance(effect, List) and effect.version == ANY:
             assert not state.synced, "time travel"
