@@ -161,6 +161,59 @@ async def test_a_service_that_is_younger_than_the_last_event_of_the_watch_is_kno
     assert offered(await scene.pool("db")) == ["10.0.1.1"]
 
 
+@pytest.mark.parametrize("pause", [0.0, 0.0003, 0.001, 0.003])
+async def test_services_that_are_added_while_another_is_being_listed_are_listed_too(scene: Scene, pause: float) -> None:
+    names = [f"s{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        scene.put(name, f"10.0.0.{number}")
+    await scene.pool(names[0])
+    await until(lambda: scene.asked("watch"))
+    pools = []
+    for name in names[1:]:
+        pools.append(scene.disco.pool(f"endpoints://default/{name}:http"))
+        await asyncio.sleep(pause)
+    await until(lambda: all(pool.status.synced for pool in pools))
+    assert [offered(pool) for pool in pools] == [[f"10.0.0.{number}"] for number in range(1, 6)]
+
+
+async def test_a_service_whose_list_fails_is_told_so_and_the_watch_of_the_others_goes_on(scene: Scene) -> None:
+    scene.put("web", "10.0.0.1")
+    web = await scene.pool("web")
+    await until(lambda: scene.asked("watch"))
+    scene.cluster.faults.answer(429, retry_after=1, verbs=("list",))
+    db = scene.disco.pool("endpoints://default/db:http")
+    await until(lambda: db.status.last_error)
+    scene.put("web", "10.0.0.2")
+    await until(lambda: offered(web) == ["10.0.0.2"])
+    assert (web.status.stale_for, len(scene.asked("watch"))) == (0, 1)
+    scene.put("db", "10.0.1.1")
+    scene.cluster.faults.heal()
+    await until(lambda: offered(db) == ["10.0.1.1"])
+
+
+async def test_a_watch_that_is_cut_while_a_list_beside_it_hangs_is_taken_up(scene: Scene) -> None:
+    scene.put("web", "10.0.0.1")
+    web = await scene.pool("web")
+    await until(lambda: scene.asked("watch"))
+    scene.cluster.faults.stall()
+    db = scene.disco.pool("endpoints://default/db:http")
+    await until(lambda: len(scene.asked("list")) == 2)
+    scene.cluster.faults.cut()
+    scene.put("web", "10.0.0.2")
+    await until(lambda: len(scene.asked("watch")) == 2)
+    scene.cluster.faults.resume()
+    await until(lambda: offered(web) == ["10.0.0.2"] and db.status.synced)
+
+
+async def test_a_server_that_calls_every_watch_expired_is_not_asked_without_pause(scene: Scene) -> None:
+    scene.put("web", "10.0.0.1")
+    scene.cluster.faults.answer(410, verbs=("watch",))
+    pool = await scene.pool("web")
+    await until(lambda: len(scene.asked("list")) == 3)
+    assert len(scene.said("watch.expired")) >= 2
+    assert offered(pool) == ["10.0.0.1"]
+
+
 async def test_nothing_is_lost_or_undone_however_writes_and_new_readers_fall_together(scene: Scene) -> None:
     """Twelve services are asked for one after the other while all of them change without pause."""
     rng = random.Random(7)
@@ -403,8 +456,7 @@ async def test_a_change_of_the_services_port_is_followed(scene: Scene) -> None:
         await until(lambda: pool.backends)
 
 
-async def test_reconciling_reads_the_list_anew(fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("discovery.kube.reflector.WATCH_SECONDS", (2, 2))
+async def test_reconciling_reads_the_list_anew(fake_cluster: FakeCluster) -> None:
     fake_cluster.apply(slice_of("web", "10.0.0.1"))
     async with (
         Discovery(kubeconfig=fake_cluster.kubeconfig, reconcile=0.1) as disco,
@@ -415,6 +467,27 @@ async def test_reconciling_reads_the_list_anew(fake_cluster: FakeCluster, monkey
 
 
 # Ending
+
+
+async def test_a_prefetch_that_is_denied_takes_nothing_from_pools_that_are_allowed(scene: Scene) -> None:
+    scene.put("web", "10.0.0.1")
+    scene.cluster.faults.deny("endpointslices", "elsewhere")
+    with pytest.raises(AccessDenied):
+        await scene.disco.prefetch("elsewhere")
+    scene.cluster.faults.deny("endpointslices", "default")
+    with pytest.raises(AccessDenied):
+        await scene.disco.prefetch("default")
+    scene.cluster.faults.heal()
+    assert offered(await scene.pool("web")) == ["10.0.0.1"]
+
+
+async def test_a_prefetch_ends_with_its_discovery(scene: Scene) -> None:
+    scene.cluster.faults.stall()
+    waiting = asyncio.create_task(scene.disco.prefetch(timeout=None))
+    await until(lambda: scene.asked("list"))
+    await scene.disco.aclose()
+    with pytest.raises(ApiUnavailable, match="closed"):
+        await waiting
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 200])
