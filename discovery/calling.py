@@ -88,7 +88,10 @@ async def call_again(
     tried = [first]
 
     async def again() -> T:
-        lease = pick_other(tried)
+        try:
+            lease = pick_other(tried)
+        except RuntimeError:  # closed meanwhile: what the request met is the better answer
+            raise failed from None
         tried.append(lease.node)
         return await attempt(lease)
 

@@ -1,6 +1,7 @@
 """Discovery: opens what is needed, shares it, closes it. The only place where the parts are wired together."""
 
 import asyncio
+import inspect
 import os
 import random
 import weakref
@@ -17,7 +18,7 @@ from .balancing import Balancer
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Event, Hook, emitter
 from .integrations.aiohttp import Directory, Middleware, Route
-from .integrations.aiohttp.routes import KeyOf, route
+from .integrations.aiohttp.routes import KeyOf, routes_of
 from .kube.access import Access
 from .kube.credentials import Credentials, in_cluster, own_namespace
 from .kube.reflector import CALM, REFUSED
@@ -76,6 +77,13 @@ class Discovery:
     ) -> None:
         if reconcile is not None and not _above_0(reconcile):
             raise ConfigurationError(f"reconcile={quote(reconcile)} is not a number of seconds above 0")
+        _check_hook(on_event)
+        names: dict[str, object] = {"context": context, "namespace": namespace, "cluster_domain": cluster_domain}
+        for name, value in names.items():
+            if value is not None and not (isinstance(value, str) and value):
+                raise ConfigurationError(f"{name}={quote(value)} is no name")
+        if namespace is not None:
+            Endpoints("any", namespace=namespace)  # says what is wrong with it
         self._kubeconfig = None if kubeconfig is None else os.fspath(kubeconfig)
         self._context = context
         self._namespace = namespace
@@ -91,7 +99,7 @@ class Discovery:
         self._resolved: dict[Target | Resolver, _Resolved] = {}
         self._pools: dict[tuple[Target | Resolver, PoolOptions], Pool] = {}
         self._uses: dict[Pool, tuple[tuple[Target | Resolver, PoolOptions], int]] = {}
-        self._directories: list[Directory] = []
+        self._directories: weakref.WeakSet[Directory] = weakref.WeakSet()  # those with hosts hold themselves
         self._ending: set[asyncio.Task[None]] = set()
         _open.add(self)
 
@@ -116,7 +124,7 @@ class Discovery:
         if self._forked_off or self._loop not in (None, asyncio.get_running_loop()):
             raise RuntimeError(self._elsewhere())
         self._closed = True
-        for directory in self._directories:
+        for directory in tuple(self._directories):
             directory.aclose()
         for pool in self._pools.values():
             pool.close()
@@ -249,16 +257,19 @@ class Discovery:
             raise ConfigurationError(f"fallback={quote(fallback)} is unknown", next_step='Give "service" or None')
         if not (ready_timeout == 0 or _above_0(ready_timeout)):
             raise ConfigurationError(f"ready_timeout={quote(ready_timeout)} is not a number of seconds")
-        options = _options(balancer, retry, failures)
+        if self._closed:
+            raise RuntimeError(self._elsewhere() if self._forked_off else "this Discovery is closed")
+        if key is not None and not callable(key):
+            raise ConfigurationError(f"key={quote(key)} cannot be called", next_step="Give a function of the request")
         directory = Directory(
             self,
-            {host.lower().removesuffix("."): route(given) for host, given in (routes or {}).items()},
-            options,
+            routes_of({} if routes is None else routes),
+            _options(balancer, retry, failures),
             key,
             domain=self._domain or cluster_domain(),
             short_names=short_names,
         )
-        self._directories.append(directory)
+        self._directories.add(directory)
         return Middleware(directory, fallback, ready_timeout, self._emit).send
 
     # Wiring
@@ -333,6 +344,11 @@ class Discovery:
         self._closed = self._forked_off = True
         for pool in self._pools.values():
             pool.close()
+
+
+def _check_hook(hook: object) -> None:
+    if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
+        raise ConfigurationError("on_event is no plain function", next_step="Give def hook(event), not async def")
 
 
 def _above_0(value: object) -> bool:

@@ -14,6 +14,9 @@ logger = logging.getLogger("discovery")
 
 LEVELS: Mapping[str, int] = {
     "pool.synced": logging.INFO,
+    "pool.problem": logging.WARNING,
+    "pool.empty": logging.WARNING,
+    "pool.filled": logging.INFO,
     "watch.failed": logging.WARNING,
     "watch.recovered": logging.INFO,
     "fallback.started": logging.WARNING,
@@ -41,12 +44,12 @@ def log(event: Event) -> None:
     """Write an event to the `discovery` logger: as one line of text, and in `extra` for structured logs."""
     level = LEVELS.get(event.name, logging.DEBUG)
     if logger.isEnabledFor(level):
-        fields = " ".join(f"{key}={value}" for key, value in event.data.items())
+        fields = _printable(" ".join(f"{key}={value}" for key, value in event.data.items()))
         logger.log(
             level,
             "%s %s %s",
             event.name,
-            event.subject,
+            _printable(event.subject),
             fields,
             extra={
                 "discovery.event": event.name,
@@ -54,6 +57,11 @@ def log(event: Event) -> None:
                 "discovery.data": dict(event.data),
             },
         )
+
+
+def _printable(text: str) -> str:
+    """Text from a cluster on one line, and without what would move a cursor."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def emitter(hook: Hook | None) -> Hook:

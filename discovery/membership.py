@@ -30,6 +30,7 @@ class Membership:
         self._records: dict[BackendId, Node] = {}
         self._ready = 0
         self._serving_on = 0
+        self._empty = True
         self._stale_since: float | None = None
         self._broken: Exception | None = None
         self._wrong: Exception | None = None
@@ -79,6 +80,8 @@ class Membership:
     def note(self, error: Exception | None) -> None:
         """What is wrong with what the source says."""
         if error is not self._wrong:
+            if error is not None and str(error) != str(self._wrong):
+                self._emit(Event("pool.problem", self.name, {"error": str(error)}))
             self._wrong = error
             self._conclude()
 
@@ -124,7 +127,10 @@ class Membership:
 
     async def turned(self) -> None:
         """Wait for the next change of what may be picked, of the sync or of the error."""
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if loop.time != self._clock:
+            raise RuntimeError("this pool belongs to another event loop: make a Discovery in each loop")
+        waiter = loop.create_future()
         self._waiters.add(waiter)
         try:
             await waiter
@@ -191,6 +197,11 @@ class Membership:
             for key in touched:
                 listener(key)
         self._emit(Event("pool.changed", self.name, {"ready": self._ready, "known": len(self._records)}))
+        if self._empty is not (not self.nodes):
+            self._empty = not self.nodes
+            if self.synced_at is not None:
+                name = "pool.empty" if self._empty else "pool.filled"
+                self._emit(Event(name, self.name, {"known": len(self._records)}))
         self.wake()
 
     def _conclude(self) -> None:
@@ -206,10 +217,15 @@ class Membership:
     def why_empty(self) -> NoBackends:
         """Why a synced membership has nothing to pick."""
         known = len(self._records)
-        problem = NoBackends(
-            f"{self.name} has nothing usable: {f'{known} known, none ready' if known else 'no endpoints'}",
-            next_step="Look at the pods' readiness with pool.explain()",
-        )
+        if known:
+            cause = f"{known} known, none ready"
+            step = "Look at the pods' readiness: kubectl get pods, or pool.explain()"
+        elif self.last_error is not None:
+            cause, step = str(self.last_error), ""
+        else:
+            cause = "no endpoints"
+            step = "No pod is in its EndpointSlices: compare the Service's selector with the pods' labels"
+        problem = NoBackends(f"{self.name} has nothing usable: {cause}", next_step=step)
         problem.__cause__ = self.last_error
         return problem
 

@@ -90,7 +90,12 @@ class Pool:
         since = f"synced {self._membership.now() - synced_at:.1f} s ago" if synced_at is not None else "never synced"
         if status.stale_for:
             since += f", stale for {status.stale_for:.1f} s"
-        return f"<Pool {self._membership.name} {status.backends} ready, {status.not_ready} not ready, {since}>"
+        if status.last_error is not None:
+            since += f", {type(status.last_error).__name__}"
+        if self._closed:
+            since += ", closed"
+        ready = f"0 ready, {status.backends} standing in" if status.standing_in else f"{status.backends} ready"
+        return f"<Pool {self._membership.name} {ready}, {status.not_ready} not ready, {since}>"
 
     async def __aenter__(self) -> Self:
         return self

@@ -166,10 +166,11 @@ def parse(text: str, *, bare: bool = False) -> Target:
     scheme, mark, rest = text.partition("://")
     if not mark:
         if not bare:
-            meant = text[:80] if text.isprintable() else "SERVICE:PORT"
-            raise InvalidTarget(
-                f"{quoted(text)} has no scheme", part=text, next_step=f"Did you mean endpoints://default/{meant}?"
-            )
+            try:
+                meant = str(parse(f"endpoints://{text}" if "/" in text else f"endpoints://default/{text}"))
+            except InvalidTarget:
+                meant = "endpoints://NS/SERVICE:PORT"
+            raise InvalidTarget(f"{quoted(text)} has no scheme", part=text, next_step=f"Did you mean {meant}?")
         scheme, rest = "endpoints", text
     reader = SCHEMES.get(scheme)
     if reader is None:

@@ -1,6 +1,7 @@
 """Discovery's life: what it shares, what it opens and when, and how it ends."""
 
 import asyncio
+import gc
 import itertools
 import json
 import random
@@ -538,3 +539,54 @@ async def test_a_pool_that_is_given_back_ends_its_watch(fake_cluster: FakeCluste
             await pool.ready(5)
             await until(lambda: fake_cluster.faults.streams)
         await until(lambda: not fake_cluster.faults.streams)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"on_event": 5},
+        {"on_event": asyncio.sleep},
+        {"context": ""},
+        {"namespace": 5},
+        {"cluster_domain": 5},
+        {"reconcile": "x"},
+    ],
+)
+def test_what_a_discovery_cannot_be_made_of_is_refused_at_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Discovery(**wrong)
+
+
+def test_a_namespace_that_cannot_be_one_is_refused_at_once() -> None:
+    with pytest.raises(InvalidTarget, match="Bad NS"):
+        Discovery(namespace="Bad NS")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        ({"routes": "x"}, ConfigurationError),
+        ({"routes": {5: "static://a:1"}}, ConfigurationError),
+        ({"routes": {"a.internal:8080": "static://a:1"}}, ConfigurationError),
+        ({"routes": {"http://a/": "static://a:1"}}, ConfigurationError),
+        ({"routes": {"a": 5}}, InvalidTarget),
+        ({"routes": {"a": "nonsense"}}, InvalidTarget),
+        ({"key": "x"}, ConfigurationError),
+    ],
+)
+async def test_what_a_middleware_cannot_be_made_of_is_refused_at_once(
+    wrong: dict[str, Any], kind: type[Exception]
+) -> None:
+    async with Discovery() as disco:
+        with pytest.raises(kind):
+            disco.middleware(**wrong)
+
+
+async def test_a_middleware_is_not_made_of_a_closed_discovery_and_not_kept_by_an_open_one() -> None:
+    async with Discovery() as disco:
+        for _ in range(100):
+            disco.middleware()
+        gc.collect()
+        assert len(disco._directories) == 0
+    with pytest.raises(RuntimeError, match="closed"):
+        disco.middleware()

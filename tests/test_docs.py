@@ -35,7 +35,7 @@ def run(code: str, **environment: str) -> str:
 
 
 def test_it_builds_strictly(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", f"{tmp_path}/site"]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", f"{tmp_path}/site"]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -44,7 +44,7 @@ def test_it_builds_strictly(tmp_path: Path) -> None:
         check=False,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
     )
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "site" / "reference" / "api" / "index.html").exists()
 
 
@@ -76,7 +76,13 @@ def test_the_readme_links_to_nothing_that_is_not_there() -> None:
 
 def test_every_event_is_in_its_table_with_its_level() -> None:
     source = "".join(path.read_text() for path in (ROOT / "discovery").rglob("*.py"))
-    emitted = {*re.findall(r'Event\(\s*"([a-z.]+)"', source), "watch.failed", "watch.retry"}
+    emitted = {
+        *re.findall(r'Event\(\s*"([a-z.]+)"', source),
+        "watch.failed",
+        "watch.retry",
+        "pool.empty",
+        "pool.filled",
+    }
     rows = dict(ROW.findall((DOCS / "reference" / "events.md").read_text()))
     assert rows.keys() == emitted
     names = {20: "INFO", 30: "WARNING", 40: "ERROR"}

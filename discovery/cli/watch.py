@@ -56,7 +56,7 @@ class Trouble:
 
     def take(self, event: Event) -> None:
         """Say so, where it is worth a line."""
-        if self.aloud and event.name == "watch.failed":
+        if self.aloud and event.name in ("watch.failed", "pool.problem"):
             complain(str(event.data["error"]))
         if self.aloud and event.name == "watch.recovered":
             complain(f"{event.subject} can be read again")

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import attrs
 
-from ..errors import DiscoveryError, NoEndpoints, PortNotFound, ServiceNotFound
+from ..errors import DiscoveryError, NoEndpoints, PortNotFound, ServiceNotFound, quote
 from ..kube.objects import Endpoint, EndpointPort, ServiceBody, SliceBody
 from ..model import Backend, BackendId, PodRef
 from ..targets import Endpoints
@@ -21,7 +21,7 @@ Place = tuple[str, int]
 Entry = tuple[Endpoint, str]
 """An endpoint, and its port's application protocol."""
 
-PORTS_SHOWN = 20
+PORTS_SHOWN, LONGEST_PORT = 20, 80
 
 
 @attrs.frozen
@@ -93,7 +93,7 @@ class EndpointSet:
         bodies = self._bodies.values()
         if any(self._port_of(body) for body in bodies) or not any(body.ports for body in bodies):
             return None
-        ports = self._known_ports(bodies)
+        ports = [quote(port, LONGEST_PORT)[1:-1] for port in self._known_ports(bodies)]
         shown = ", ".join(ports[:PORTS_SHOWN])
         if self._target.port is None:
             return PortNotFound(f"{what} has more than one port", ports=ports, next_step=f"Name one of {shown}")
@@ -171,7 +171,10 @@ class EndpointSet:
         held = self._winners.get(place)
         if held is not None and held[0] != name:
             self._shared.add(place)
-        if place in self._shared:
+        if held is not None and held[0] != name:  # which has beaten all the others
+            claims = [one for one in (held[0], name) if place in self._entries.get(one, ())]
+            owner = min(claims, key=lambda one: (_rank(self._entries[one][place]), one), default=None)
+        elif place in self._shared:
             owner = self._contest(place)
         else:
             owner = name if place in self._entries.get(name, ()) else None
@@ -204,7 +207,7 @@ class EndpointSet:
 
 def _usable(body: SliceBody) -> list[EndpointPort]:
     """The ports that can be connected to: a missing number means any, which no client can use."""
-    return [port for port in body.ports or () if port.port and (port.protocol or "TCP") == "TCP"]
+    return [port for port in body.ports or () if 0 < (port.port or 0) < 65536 and (port.protocol or "TCP") == "TCP"]
 
 
 def _rank(entry: Entry) -> tuple[bool, bool]:
@@ -237,7 +240,12 @@ def _backend(place: Place, entry: Entry) -> Backend:
 
 @lru_cache(maxsize=2**16)
 def canonical(address: str) -> str | None:
-    """An IP address in its one spelling, None where it is none. Leading zeros are decimal, as kube-proxy reads them."""
+    """An IP address in its one spelling, None where it is none. Leading zeros are decimal, as kube-proxy reads them.
+
+    A zone (`fe80::1%eth0`) means nothing to another machine, and may be any text.
+    """
+    if "%" in address:
+        return None
     if ":" not in address:
         address = ".".join(part.lstrip("0") or part[-1:] for part in address.split("."))
     try:

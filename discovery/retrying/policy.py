@@ -12,9 +12,11 @@ class RetryPolicy:
     Args:
         attempts: tries in all, the first counted. At least 1; 3 is what gRPC and Finagle tend to: it survives two bad
             backends and no more than triples the load.
-        connect_timeout: seconds for making a connection. Inside a cluster that takes a millisecond; a second is one
-            lost SYN (its retransmission comes after 1 s, RFC 6298) and far below the 30 s that aiohttp waits.
-        per_try_timeout: seconds for one try up to the response's headers; None leaves it to the caller's own timeout.
+        connect_timeout: seconds for making a connection; `Pool.call` does not know when one is made. Inside a cluster
+            that takes a millisecond; a second is one lost SYN (its retransmission comes after 1 s, RFC 6298) and far
+            below the 30 s that aiohttp waits.
+        per_try_timeout: seconds for one try up to the response's headers, in `Pool.call` for all of it; None leaves it
+            to the caller's own timeout.
 
     Raises:
         ConfigurationError: a number out of its range.

@@ -5,6 +5,8 @@ moment the hosts that are no Service of the cluster.
 """
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import attrs
@@ -69,6 +71,7 @@ class Host:
     places: Places
     direct: bool = False
     asked: bool = False
+    waiting: int = 0
     certified: str | None = None
     short: bool = False
     falling_back: bool = False
@@ -77,8 +80,17 @@ class Host:
 
     @property
     def busy(self) -> bool:
-        """Whether any request to its target is under way, and may yet have to go elsewhere."""
-        return self.pool.in_flight > 0
+        """Whether any request to its target waits or is under way, and may yet have to go elsewhere."""
+        return self.waiting > 0 or self.pool.in_flight > 0
+
+    @contextlib.contextmanager
+    def awaited(self) -> Iterator[None]:
+        """A request waits for what there is to pick from."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
 
 
 class Directory:
@@ -127,7 +139,7 @@ class Directory:
         if loop is not host.loop:
             raise RuntimeError("this middleware belongs to another event loop: make a Discovery in each loop")
         host.used = loop.time()
-        if host.unknown is not None and host.used >= host.until:
+        if host.pool.closed if host.unknown is None else host.used >= host.until:
             self._reopen(host)
         return host
 

@@ -19,8 +19,8 @@ from ...retrying import Outcome, RetryPolicy
 from .deadlines import Deadlines
 from .errors import Unsent, judge
 
-QUEUE = "_wait_for_available_connection"
-"""The coroutine of aiohttp's connector that waits for a free connection; a test holds it to that."""
+CONNECT, QUEUE = "connect", "_wait_for_available_connection"
+"""The coroutines of aiohttp's connector that connect, and, in it, wait for a free connection; tests hold it to them."""
 
 LOOKS = 4
 """How often within `connect_timeout` it is looked at. All of them in a row must find it connecting: who comes from a
@@ -84,6 +84,7 @@ class Exchange:
     def answered(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         """The headers are there. Until the body has been read or the response closed, the backend works."""
         self.stop()
+        self._request.url = self._url
         connection = response.connection
         if connection is None:  # the body came with the headers
             self._lease.release()
@@ -114,13 +115,19 @@ class Exchange:
             return error if self._task.cancelling() > self._before else self._late
         if judge(error) is Outcome.SENT and not _is_sent(self._request):
             return Unsent(f"the connection to {self._request.url.authority} broke before the request was sent")
+        # What aiohttp says of these two holds the URL with its query, and the headers that came.
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return aiohttp.ConnectionTimeoutError(f"no connection to {self._request.url.authority} in time")
+        if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+            return aiohttp.ServerDisconnectedError(f"{self._request.url.authority} broke off within the headers")
         return error
 
     def unconnected(self) -> bool:
         """One more part of `connect_timeout` is over. Returns whether to look again."""
         if self._late is not None or _is_sent(self._request):
             return False
-        self._looks = 0 if _waits_in(self._sending, QUEUE) else self._looks + 1
+        connecting = _waits_in(self._sending, CONNECT) and not _waits_in(self._sending, QUEUE)
+        self._looks = self._looks + 1 if connecting else 0
         if self._looks < LOOKS:
             return True
         self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.connect.seconds * LOOKS)
@@ -132,7 +139,7 @@ class Exchange:
             return False
         if _is_sent(self._request):
             self._end(aiohttp.ServerTimeoutError, "no answer from", self._limits.answer.seconds)
-        elif _waits_in(self._sending, QUEUE):
+        elif _waits_in(self._sending, QUEUE) or not _waits_in(self._sending, CONNECT):
             return True
         else:
             self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.answer.seconds)
@@ -151,10 +158,10 @@ def _is_sent(request: Any) -> bool:
 def _waits_in(coroutine: Any, name: str) -> bool:
     """Whether a suspended coroutine waits, however deep, in one of this name."""
     while coroutine is not None:
-        code = getattr(coroutine, "cr_code", None)
+        code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
         if code is not None and code.co_name == name:
             return True
-        coroutine = getattr(coroutine, "cr_await", None)
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
     return False
 
 

@@ -1,6 +1,8 @@
 """What a middleware is told about hosts."""
 
-from collections.abc import Callable
+import contextlib
+import ipaddress
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import attrs
@@ -8,6 +10,7 @@ from attrs.validators import optional
 
 from ...balancing import Balancer, Key
 from ...checks import instance
+from ...errors import ConfigurationError, quote
 from ...retrying import RetryPolicy
 from ...targets import Target, parse
 
@@ -15,7 +18,7 @@ KeyOf = Callable[[aiohttp.ClientRequest], Key]
 
 
 def _target(given: Target | str) -> Target:
-    return parse(given) if isinstance(given, str) else given
+    return given if isinstance(given, Target) else parse(given)
 
 
 @attrs.frozen
@@ -39,6 +42,25 @@ class Route:
     key: KeyOf | None = attrs.field(default=None, kw_only=True)
 
 
-def route(given: Route | Target | str) -> Route:
-    """A route from what users may write in its place."""
-    return given if isinstance(given, Route) else Route(given)
+def routes_of(given: Mapping[str, Route | Target | str]) -> dict[str, Route]:
+    """Routes by host, in lower case, from what users may write.
+
+    Raises:
+        ConfigurationError: no mapping, or a key that is no host.
+        InvalidTarget: a target that is none.
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"routes={quote(given)} is no mapping", next_step='Write {"host": "target"}')
+    return {_host(host): value if isinstance(value, Route) else Route(value) for host, value in given.items()}
+
+
+def _host(host: object) -> str:
+    if not isinstance(host, str) or not host or "/" in host or (":" in host and not _is_ipv6(host)):
+        raise ConfigurationError(f"{quote(host)} is no host of a route", next_step="Write it without scheme and port")
+    return host.lower().removesuffix(".")
+
+
+def _is_ipv6(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.IPv6Address(host))
+    return False

@@ -180,10 +180,10 @@ class Answered:
 
 
 def test_a_connection_has_the_whole_of_its_time_and_not_more() -> None:
-    async def hang(_: aiohttp.ClientRequest) -> None:
+    async def connect(_: aiohttp.ClientRequest) -> None:
         await asyncio.sleep(60)
 
-    played = Played(hang, connect_timeout=2.0)
+    played = Played(connect, connect_timeout=2.0)
     with pytest.raises(integration.RetriesExhausted, match=r"no connection to 10\.0\.0\.1:80 within 2 s"):
         run(played.ask())
     assert played.ended == [2.0]
