@@ -33,9 +33,9 @@ async def test_what_an_outer_middleware_sends_again_is_balanced_again_and_its_ur
             await response.read()
         return await handler(request)
 
-    async with aiohttp.ClientSession(middlewares=[three_times, scene.disco.middleware(balancer=RoundRobin())]) as http:
-        async with http.get(deployed.url) as response:
-            assert response.status == 503
+    middlewares = [three_times, scene.disco.middleware(balancer=RoundRobin())]
+    async with aiohttp.ClientSession(middlewares=middlewares) as http, http.get(deployed.url) as response:
+        assert response.status == 503
     assert [pod.requests for pod in deployed.pods] == [1, 1, 1]
     assert seen == [deployed.url] * 2
 
