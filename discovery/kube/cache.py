@@ -6,6 +6,7 @@ collection are compared as numbers, as the API has it since 1.35 and servers had
 number nothing is passed over, and what is told twice ends as it was.
 """
 
+import math
 from collections.abc import Iterator
 
 from ..events import Hook
@@ -33,6 +34,7 @@ class Cache:
         self._everything = everything
         self._store = Store()
         self._known: dict[Group, int] = {}  # the first version that is not known
+        self._until = 0.0  # the first that is known of no group
         self._filled: frozenset[Group] = frozenset()
 
     def __len__(self) -> int:
@@ -94,6 +96,7 @@ class Cache:
         """Take in a list of groups that were missing, at its version. To be followed by `part`."""
         groups &= self.readers.groups
         self._known |= dict.fromkeys(groups, _number(version) + 1)
+        self._until = math.inf  # the old watch goes on
         self._filled |= groups
         self.listed |= groups
         for group in groups:
@@ -107,20 +110,38 @@ class Cache:
     def part(self, told: str) -> None:
         """The watch that has come as far as `told` gives way to a wider one, from before that."""
         self._known |= dict.fromkeys(self.listed - self._filled, _number(told) + 1)
+        self._until = max(self._known.values(), default=0)
         self._filled = frozenset()
 
     def apply(self, kind: str, held: Object) -> None:
         """Take in an event: ADDED, MODIFIED or DELETED. To be followed by a flush of `readers`."""
-        group, there = (held.namespace, held.group), self._store.get(held.key)
-        if self._is_old(kind, held):
+        if self._known and self._is_repeated(kind, held):
             return
-        known = _number(held.version) in range(self._known.get(group, 0))
-        if kind != "DELETED" and not known and self.holds(group):
+        group = held.namespace, held.group
+        if kind != "DELETED" and self.holds(group):
             self._put(held)
             self.readers.note(group, held.name, held)
-        elif there is not None and not (known and there.group == held.group):
-            self._store.drop(held.key)
-            self.readers.note((there.namespace, there.group), there.name, None)
+        else:
+            self._drop(held)
+
+    def _is_repeated(self, kind: str, held: Object) -> bool:
+        """Whether it was known before the watch was widened. What is known of its own group may be news to another."""
+        number = _number(held.version)
+        if number >= self._until:
+            self._known.clear()  # events come in order: none from here on is known
+            return False
+        if self._is_old(kind, held):
+            return True
+        if number not in range(self._known.get((held.namespace, held.group), 0)):
+            return False
+        there = self._store.get(held.key)
+        if there is not None and there.group != held.group:
+            self._drop(held)
+        return True
+
+    def _drop(self, held: Object) -> None:
+        if gone := self._store.drop(held.key):
+            self.readers.note((gone.namespace, gone.group), gone.name, None)
 
     def _is_old(self, kind: str, held: Object) -> bool:
         """Whether this is no news of what is held. A server may tell an end at the version of the last change."""

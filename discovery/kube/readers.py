@@ -12,7 +12,7 @@ from ..events import Event, Hook
 from .objects import Object
 from .store import Changes, Group
 
-BURST = 0.01
+BURST = 0.025
 """Seconds for which changes are held back at most."""
 
 
