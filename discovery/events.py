@@ -14,7 +14,7 @@ logger = logging.getLogger("discovery")
 
 LEVELS: Mapping[str, int] = {
     "pool.synced": logging.INFO,
-    "pool.problem": logging.WARNING,
+    "pool.problem": logging.INFO,
     "pool.empty": logging.WARNING,
     "pool.filled": logging.INFO,
     "watch.failed": logging.WARNING,
