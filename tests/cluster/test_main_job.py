@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 import discovery
 from discovery.model import Backend, Change
 
+from ..until import until
 from .admin import Admin, ApiError, Object
 from .audit import slice_writes
 from .cluster import Cluster
@@ -242,7 +243,7 @@ async def test_a_real_410_is_healed_in_one_step_from_the_old_backends_to_the_new
                     await asyncio.sleep(0.001)
             async with pool.acquire(timeout=1) as lease:
                 assert lease.backend.address in new
-            await asyncio.sleep(0)
+            await until(lambda: len(offered) >= 2)
             healed.cancel()
             await asyncio.gather(healed, return_exceptions=True)
     assert offered == [old, new]
