@@ -252,8 +252,7 @@ class Informer:
         now = asyncio.get_running_loop().time()
         self._cache.readers.tell(self._cache.missing, lambda one: one.failed(problem, now))
         asked = problem.retry_after if isinstance(problem, ApiUnavailable) else None
-        pause = reflector.REFUSED.delay(failures, self._rng) + min(asked or 0.0, reflector.REFUSED.cap)
-        await asyncio.wait({following}, timeout=pause)
+        await asyncio.wait({following}, timeout=reflector.REFUSED.pause(failures, asked, self._rng))
 
     async def _until_widened(self, following: "asyncio.Task[None]") -> bool:
         """Wait until the stream is over (False) or a group is missing (True)."""

@@ -42,6 +42,10 @@ class Backoff:
         """Seconds to wait after the `failures`-th failure in a row (from 1)."""
         return rng.uniform(0, min(self.cap, self.base * 2.0 ** min(failures - 1, 32)))
 
+    def pause(self, failures: int, retry_after: float | None, rng: random.Random) -> float:
+        """The same after what the server asked for, of which no more than the cap is granted."""
+        return self.delay(failures, rng) + min(retry_after or 0.0, self.cap)
+
 
 UNREACHABLE = Backoff(base=0.2, cap=5.0)
 """Nobody answers: asking costs the server nothing, and it should be found again soon after its return."""
@@ -177,5 +181,4 @@ def _pause(state: State, backoff: Backoff, retry_after: float | None, rng: rando
     else:
         state = attrs.evolve(state, failures=state.failures + 1)
         failures = state.failures
-    delay = backoff.delay(failures, rng) + min(retry_after or 0.0, backoff.cap)
-    return state, attrs.evolve(start(state, rng), delay=delay)
+    return state, attrs.evolve(start(state, rng), delay=backoff.pause(failures, retry_after, rng))
