@@ -121,8 +121,7 @@ class Discovery:
         Raises:
             RuntimeError: called from another loop or process, whose tasks and sockets these are not.
         """
-        if self._forked_off or self._loop not in (None, asyncio.get_running_loop()):
-            raise RuntimeError(self._elsewhere())
+        self._check_home(asyncio.get_running_loop())
         self._closed = True
         for directory in tuple(self._directories):
             directory.aclose()
@@ -257,8 +256,8 @@ class Discovery:
             raise ConfigurationError(f"fallback={quote(fallback)} is unknown", next_step='Give "service" or None')
         if not (ready_timeout == 0 or _above_0(ready_timeout)):
             raise ConfigurationError(f"ready_timeout={quote(ready_timeout)} is not a number of seconds")
-        if self._closed:
-            raise RuntimeError(self._elsewhere() if self._forked_off else "this Discovery is closed")
+        self._check_home(None)
+        self._check_open()
         if key is not None and not callable(key):
             raise ConfigurationError(f"key={quote(key)} cannot be called", next_step="Give a function of the request")
         directory = Directory(
@@ -276,16 +275,20 @@ class Discovery:
 
     def _check(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._forked_off or self._loop not in (None, loop):
-            raise RuntimeError(self._elsewhere())
-        if self._closed:
-            raise RuntimeError("this Discovery is closed")
+        self._check_home(loop)
+        self._check_open()
         self._loop = loop
 
-    def _elsewhere(self) -> str:
+    def _check_home(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """In this process, and in this loop where one is given."""
         if self._forked_off:
-            return "this Discovery is of the process that was forked: make one in each process"
-        return "this Discovery belongs to another event loop: make one in each loop"
+            raise RuntimeError("this Discovery is of the process that was forked: make one in each process")
+        if loop is not None and self._loop not in (None, loop):
+            raise RuntimeError("this Discovery belongs to another event loop: make one in each loop")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this Discovery is closed")
 
     def _settle(self, target: Target | Resolver) -> Target | Resolver:
         """The target with the client's own namespace where it names none."""
