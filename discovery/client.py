@@ -5,7 +5,7 @@ import inspect
 import os
 import random
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,21 +16,21 @@ import attrs
 
 from .balancing import Balancer
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
-from .events import Event, Hook, emitter
+from .events import Hook, emitter
 from .integrations.aiohttp import Directory, Middleware, Route
 from .integrations.aiohttp.routes import KeyOf, routes_of
 from .kube.access import Access
 from .kube.credentials import Credentials, in_cluster, own_namespace
-from .kube.reflector import CALM, REFUSED
 from .kube.watches import Watches
 from .lease import FAILURES
-from .membership import Membership
 from .pool import Pool, PoolOptions
+from .pools import Pools
 from .resolvers import Resolver
-from .resolvers.endpoints import EndpointsResolver
+from .resolvers.endpoints import endpoints_resolver
 from .resolvers.static import StaticResolver
+from .resolvers.topology import Place
 from .retrying import RetryPolicy
-from .targets import Endpoints, Static, Target, parse
+from .targets import Dns, Endpoints, OfService, Pods, Static, Target, parse
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 CLUSTER_DOMAIN = "cluster.local"
@@ -38,15 +38,6 @@ CLUSTER_DOMAIN = "cluster.local"
 OUTSIDE = "Pod addresses are seldom routed outside the cluster: from there use node-port://{target} or load-balancer://{target}"
 
 _open: "weakref.WeakSet[Discovery]" = weakref.WeakSet()
-
-
-@attrs.define(eq=False)
-class _Resolved:
-    """A target that is being resolved, and by how many pools it is used."""
-
-    membership: Membership
-    task: "asyncio.Task[None]"
-    pools: int = 0
 
 
 class Discovery:
@@ -61,6 +52,9 @@ class Discovery:
         context: of the kubeconfig; None is its current one.
         namespace: where a target names none; None is the pod's own, or the context's.
         cluster_domain: the last part of Services' names; None reads it from /etc/resolv.conf, else `cluster.local`.
+        node: this client's own, for traffic policies and topology hints; None is the environment's NODE_NAME.
+        zone: this client's own; None is the environment's NODE_ZONE, else that of any endpoint on our node.
+        dns: DNS servers, as `10.0.0.10`, `127.0.0.1:1053` or `[::1]:53`; None is as /etc/resolv.conf has them.
         on_event: takes each `Event`; None writes them to the `discovery` logger.
         reconcile: seconds after which what is watched is also listed anew; None trusts the watch, as client-go does.
     """
@@ -72,6 +66,9 @@ class Discovery:
         context: str | None = None,
         namespace: str | None = None,
         cluster_domain: str | None = None,
+        node: str | None = None,
+        zone: str | None = None,
+        dns: Sequence[str] | None = None,
         on_event: Hook | None = None,
         reconcile: float | None = None,
     ) -> None:
@@ -79,6 +76,7 @@ class Discovery:
             raise ConfigurationError(f"reconcile={quote(reconcile)} is not a number of seconds above 0")
         _check_hook(on_event)
         names: dict[str, object] = {"context": context, "namespace": namespace, "cluster_domain": cluster_domain}
+        names |= {"node": node, "zone": zone}
         for name, value in names.items():
             if value is not None and not (isinstance(value, str) and value):
                 raise ConfigurationError(f"{name}={quote(value)} is no name")
@@ -96,11 +94,10 @@ class Discovery:
         self._forked_off = False
         self._access: Access | None = None
         self._watches: Watches | None = None
-        self._resolved: dict[Target | Resolver, _Resolved] = {}
-        self._pools: dict[tuple[Target | Resolver, PoolOptions], Pool] = {}
-        self._uses: dict[Pool, tuple[tuple[Target | Resolver, PoolOptions], int]] = {}
+        self._place = Place(_own(node, "NODE_NAME"), _own(zone, "NODE_ZONE"))
+        self._dns = None if dns is None else _servers(dns)
+        self._pools = Pools(self._resolver, self._advice, self._emit, self._rng)
         self._directories: weakref.WeakSet[Directory] = weakref.WeakSet()  # those with hosts hold themselves
-        self._ending: set[asyncio.Task[None]] = set()
         _open.add(self)
 
     def __repr__(self) -> str:
@@ -125,15 +122,7 @@ class Discovery:
         self._closed = True
         for directory in tuple(self._directories):
             directory.aclose()
-        for pool in self._pools.values():
-            pool.close()
-        for resolved in self._resolved.values():
-            self._end(resolved)
-        self._pools.clear()
-        self._uses.clear()
-        self._resolved.clear()
-        if self._ending:
-            await asyncio.wait(self._ending)
+        await self._pools.aclose()
         if self._watches is not None:
             await self._watches.aclose()
         if self._access is not None:
@@ -169,47 +158,18 @@ class Discovery:
     def open(self, target: Target | Resolver, options: PoolOptions) -> Pool:
         """As `pool`, for one that has all options at hand."""
         self._check()
-        target = self._settle(target)
-        key = target, options
-        pool = self._pools.get(key)
-        if pool is None:
-            resolved = self._resolve(target)
-            resolved.pools += 1
-            far = isinstance(target, Endpoints) and not in_cluster(self._kubeconfig, self._context)
-            pool = Pool(
-                resolved.membership,
-                options,
-                emit=self._emit,
-                rng=self._rng,
-                give_back=self.close,
-                far=OUTSIDE.format(target=str(target).partition("://")[2]) if far else "",
-            )
-            self._pools[key] = pool
-        self._uses[pool] = key, self._uses.get(pool, (key, 0))[1] + 1
-        return pool
+        return self._pools.open(self._settle(target), options)
 
     def close(self, pool: Pool) -> None:
         """Take back one use of a pool; the last one ends it, and what only it needed."""
-        held = self._uses.get(pool)
-        if held is None:
-            return
-        key, uses = held
-        if uses > 1:
-            self._uses[pool] = key, uses - 1
-            return
-        del self._uses[pool], self._pools[key]
-        pool.close()
-        resolved = self._resolved[key[0]]
-        resolved.pools -= 1
-        if not resolved.pools:
-            del self._resolved[key[0]]
-            self._end(resolved)
+        self._pools.close(pool)
 
     async def prefetch(self, namespace: str | None = None, *, timeout: float | None = 30.0) -> None:
-        """Hold every EndpointSlice of a namespace, or (None) of all, in one watch; pools of their Services need none.
+        """Hold every EndpointSlice and Service of a namespace, or (None) of all: pools of these need no watch more.
 
-        For gateways, that call most of what there is: one request, and each pool is ready at once. It costs what all
-        the changes in these namespaces cost; others are better off without.
+        For gateways, that call most of what there is: two requests, and each pool is ready at once. It costs what all
+        the changes in these namespaces cost; others are better off without. Where only the EndpointSlices may all be
+        read, Services are read one by one.
 
         Raises:
             DiscoveryError: the first list failed, for this reason. It goes on being tried.
@@ -292,49 +252,34 @@ class Discovery:
 
     def _settle(self, target: Target | Resolver) -> Target | Resolver:
         """The target with the client's own namespace where it names none."""
-        if isinstance(target, Endpoints) and target.namespace is None:
-            if self._namespace is None:
-                self._namespace = own_namespace(self._kubeconfig, self._context)
-            return attrs.evolve(target, namespace=self._namespace)
-        if not isinstance(target, Endpoints | Static | Resolver):
+        if isinstance(target, OfService | Pods):
+            return target if target.namespace is not None else attrs.evolve(target, namespace=self._own_namespace())
+        if not isinstance(target, Dns | Static | Resolver):
             raise InvalidTarget(
                 f"{quote(target)} is no target", next_step="Give its text, a typed target or a Resolver"
             )
         return target
 
-    def _resolve(self, target: Target | Resolver) -> _Resolved:
-        resolved = self._resolved.get(target)
-        if resolved is None:
-            assert self._loop is not None
-            membership = Membership(str(target), emit=self._emit, clock=self._loop.time)
-            task = self._loop.create_task(self._keep(self._resolver(target), membership), name=f"resolve {target}")
-            resolved = self._resolved[target] = _Resolved(membership, task)
-        return resolved
+    def _own_namespace(self) -> str:
+        if self._namespace is None:
+            self._namespace = own_namespace(self._kubeconfig, self._context)
+        return self._namespace
 
     def _resolver(self, target: Target | Resolver) -> Resolver:
-        if isinstance(target, Endpoints):
-            return EndpointsResolver(target, self._kubernetes().subscribe, self._emit)
-        return StaticResolver(target) if isinstance(target, Static) else target
+        match target:
+            case Endpoints():
+                return endpoints_resolver(target, self._place, self._kubernetes().subscribe, self._emit)
+            case Static():
+                return StaticResolver(target)
+            case Pods() | Dns() | OfService():
+                raise NotImplementedError
+        return target
 
-    async def _keep(self, resolver: Resolver, membership: Membership) -> None:
-        """Run a resolver; one that breaks is told of, and run again."""
-        failures = 0
-        while True:
-            began = membership.now()
-            try:
-                await resolver.run(membership)
-            except Exception as error:  # noqa: BLE001 - a resolver may be anybody's
-                failures = 1 if membership.now() - began >= CALM else failures + 1
-                membership.failed(error)
-                self._emit(Event("resolver.failed", membership.name, {"error": repr(error)}))
-                await asyncio.sleep(REFUSED.delay(failures, self._rng))
-            else:
-                return
-
-    def _end(self, resolved: _Resolved) -> None:
-        if resolved.task.cancel():
-            self._ending.add(resolved.task)
-            resolved.task.add_done_callback(self._ending.discard)
+    def _advice(self, target: Target | Resolver) -> str:
+        """What to say when no backend can be connected to."""
+        if not isinstance(target, Endpoints) or in_cluster(self._kubeconfig, self._context):
+            return ""
+        return OUTSIDE.format(target=str(target).partition("://")[2])
 
     def _kubernetes(self) -> Watches:
         if self._watches is None:
@@ -345,13 +290,26 @@ class Discovery:
     def _forked(self) -> None:
         """In a child process nothing here works: the sockets and the loop are the parent's."""
         self._closed = self._forked_off = True
-        for pool in self._pools.values():
-            pool.close()
+        self._pools.refuse()
 
 
 def _check_hook(hook: object) -> None:
     if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
         raise ConfigurationError("on_event is no plain function", next_step="Give def hook(event), not async def")
+
+
+def _own(given: str | None, variable: str) -> str:
+    return os.environ.get(variable, "") if given is None else given
+
+
+def _servers(given: object) -> tuple[str, ...]:
+    """DNS servers, each in its one spelling."""
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise ConfigurationError(f"dns={quote(given)} is no list of servers", next_step='Give ["10.0.0.10"]')
+    try:
+        return tuple(str(Dns("x", port=1, server=one).server) for one in given)
+    except InvalidTarget as error:
+        raise ConfigurationError(f"dns={quote(given)} cannot be used: {error}") from error
 
 
 def _above_0(value: object) -> bool:

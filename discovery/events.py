@@ -15,6 +15,7 @@ logger = logging.getLogger("discovery")
 LEVELS: Mapping[str, int] = {
     "pool.synced": logging.INFO,
     "pool.problem": logging.INFO,
+    "pool.warning": logging.WARNING,
     "pool.empty": logging.WARNING,
     "pool.filled": logging.INFO,
     "watch.failed": logging.WARNING,

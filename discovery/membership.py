@@ -11,6 +11,7 @@ from .balancing import Node
 from .errors import NoBackends
 from .events import Event, Hook
 from .model import Backend, BackendId, Candidate, Snapshot
+from .resolvers import NONE_WITHHELD, Remark, Withheld
 
 UNUSED = -1
 
@@ -25,10 +26,13 @@ class Membership:
         self.synced_at: float | None = None
         self.last_error: Exception | None = None
         self.standing_in = False
+        self.remarks: tuple[Remark, ...] = ()
         self._emit = emit
         self._clock = clock
         self._records: dict[BackendId, Node] = {}
+        self._withheld: dict[BackendId, str] = {}
         self._ready = 0
+        self._pickable = 0
         self._serving_on = 0
         self._empty = True
         self._stale_since: float | None = None
@@ -40,22 +44,25 @@ class Membership:
 
     # What a resolver tells
 
-    def replace(self, backends: Iterable[Backend]) -> None:
+    def replace(self, backends: Iterable[Backend], withheld: Withheld = NONE_WITHHELD) -> None:
         """These are all there are."""
         given = {backend.id: backend for backend in backends}
-        self.update(given.values(), [key for key in self._records if key not in given])
+        self.update(given.values(), [key for key in self._records if key not in given], withheld)
         self.synced()
 
-    def update(self, changed: Iterable[Backend], removed: Iterable[BackendId]) -> None:
+    def update(
+        self, changed: Iterable[Backend], removed: Iterable[BackendId], withheld: Withheld = NONE_WITHHELD
+    ) -> None:
         """These are new or different, and those are gone."""
         touched: list[BackendId] = []
         for key in removed:
             node = self._records.pop(key, None)
             if node is not None:
                 self._count(node.backend, -1)
+                self._withheld.pop(key, None)
                 self._take_out(node)
                 touched.append(key)
-        touched.extend(backend.id for backend in changed if self._put(backend))
+        touched.extend(backend.id for backend in changed if self._put(backend, withheld.get(backend.id)))
         if touched:
             touched.extend(self._stand_in())
             self._changed(touched)
@@ -84,6 +91,13 @@ class Membership:
                 self._emit(Event("pool.problem", self.name, {"error": str(error)}))
             self._wrong = error
             self._conclude()
+
+    def remark(self, remarks: tuple[Remark, ...]) -> None:
+        """What is worth knowing and is no error."""
+        for remark in remarks:
+            if remark.warning and remark not in self.remarks:
+                self._emit(Event("pool.warning", self.name, {"warning": remark.text}))
+        self.remarks = remarks
 
     # What pools read
 
@@ -121,9 +135,8 @@ class Membership:
         """Every backend known, in or out, and why."""
         for node in sorted(self._records.values(), key=lambda one: _order(one.backend)):
             usable = node.index != UNUSED
-            yield Candidate(
-                backend=node.backend, usable=usable, reason=_reason(node.backend, usable), in_flight=node.in_flight
-            )
+            reason = self._withheld.get(node.backend.id) or _reason(node.backend, usable)
+            yield Candidate(backend=node.backend, usable=usable, reason=reason, in_flight=node.in_flight)
 
     async def turned(self) -> None:
         """Wait for the next change of what may be picked, of the sync or of the error."""
@@ -139,16 +152,20 @@ class Membership:
 
     # How it is kept
 
-    def _put(self, backend: Backend) -> bool:
+    def _put(self, backend: Backend, why_not: str | None) -> bool:
         """Keep a backend as it is now; False where that is what it was."""
-        node = self._records.get(backend.id)
+        node, before = self._records.get(backend.id), self._withheld.get(backend.id)
         if node is None:
             node = self._records[backend.id] = Node(backend)
-        elif node.backend == backend:
+        elif node.backend == backend and before == why_not:
             return False
         else:
             self._count(node.backend, -1)
             node.backend = backend
+        if why_not is not None:
+            self._withheld[backend.id] = why_not
+        elif before is not None:
+            del self._withheld[backend.id]
         self._count(backend, 1)
         if self._may_pick(backend):
             self._put_in(node)
@@ -157,15 +174,19 @@ class Membership:
         return True
 
     def _may_pick(self, backend: Backend) -> bool:
-        return _stands_in(backend) if self.standing_in else backend.ready
+        fit = _stands_in(backend) if self.standing_in else backend.ready
+        return fit and backend.id not in self._withheld
 
     def _count(self, backend: Backend, one: int) -> None:
+        """Count it in or out: what is withheld is neither ready to be picked nor stands in."""
         self._ready += backend.ready and one
-        self._serving_on += _stands_in(backend) and one
+        if backend.id not in self._withheld:
+            self._pickable += backend.ready and one
+            self._serving_on += _stands_in(backend) and one
 
     def _stand_in(self) -> Iterable[BackendId]:
         """When nothing is ready, those that still serve while they terminate take over (KEP-1669), and back."""
-        standing_in = not self._ready and bool(self._serving_on)
+        standing_in = not self._pickable and bool(self._serving_on)
         if standing_in == self.standing_in:
             return ()
         self.standing_in = standing_in
@@ -217,7 +238,12 @@ class Membership:
     def why_empty(self) -> NoBackends:
         """Why a synced membership has nothing to pick."""
         known = len(self._records)
-        if known:
+        if isinstance(self.last_error, NoBackends):
+            cause, step = str(self.last_error), ""
+        elif self._withheld:
+            cause = f"{known} known, of which {len(self._withheld)} withheld: {next(iter(self._withheld.values()))}"
+            step = "pool.explain() tells it of each"
+        elif known:
             cause = f"{known} known, none ready"
             step = "Look at the pods' readiness: kubectl get pods, or pool.explain()"
         elif self.last_error is not None:

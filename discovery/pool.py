@@ -244,6 +244,11 @@ class Pool:
         """Every address known, whether it may be picked, and why."""
         return tuple(self._membership.candidates())
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth knowing of the target and is no error, such as a policy that cannot be kept here."""
+        return tuple(remark.text for remark in self._membership.remarks)
+
     async def ready(self, timeout: float | None = None) -> None:
         """Wait until at least one backend is usable, at most `timeout` seconds (None: for ever).
 

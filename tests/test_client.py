@@ -134,7 +134,7 @@ async def test_nothing_is_contacted_or_read_before_a_target_needs_it(fake_cluste
         assert fake_cluster.requests == []
         await disco.pool("endpoints://default/web:http").ready(5)
         asked = {request.path.rpartition("/")[2] for request in fake_cluster.requests}
-        assert asked == {"endpointslices"}, "and then only what it needs"
+        assert asked == {"endpointslices", "services"}, "and then only what it needs"
 
 
 async def test_a_discovery_that_was_never_used_closes(tmp_path: Path) -> None:

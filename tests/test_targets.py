@@ -7,21 +7,60 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.errors import DiscoveryError, InvalidTarget
-from discovery.targets import FAMILIES, Endpoints, Static, Target, parse
+from discovery.targets import (
+    ADDRESS_TYPES,
+    FAMILIES,
+    ClusterIP,
+    Dns,
+    Endpoints,
+    LoadBalancer,
+    NodePort,
+    Pods,
+    Static,
+    Target,
+    parse,
+)
 
 LABELS = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 PORT_NAMES = LABELS.filter(lambda text: not text.isdigit())
 PORTS = st.one_of(st.none(), st.integers(1, 65535), PORT_NAMES)
-HOSTS = st.one_of(st.ip_addresses().map(str), st.lists(LABELS, min_size=1, max_size=4).map(".".join))
-TARGETS = st.one_of(
+NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join).filter(lambda text: not text.replace(".", "").isdigit())
+HOSTS = st.one_of(st.ip_addresses().map(str), NAMES)
+FAMILY = st.sampled_from(FAMILIES)
+OF_SERVICE: dict[str, Any] = {"namespace": st.none() | LABELS, "port": PORTS, "family": FAMILY}
+SERVERS = st.none() | st.builds(
+    lambda address, port: f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}",
+    st.ip_addresses(),
+    st.integers(1, 65535),
+)
+KEYS = st.one_of(LABELS, st.builds("{}/{}".format, NAMES, LABELS))
+VALUES = st.just("") | st.from_regex(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,8}[A-Za-z0-9])?", fullmatch=True)
+REQUIREMENTS = st.one_of(
+    st.builds("{}{}".format, st.sampled_from(["", "!"]), KEYS),
+    st.builds("{}{}{}".format, KEYS, st.sampled_from(["=", "==", "!="]), VALUES),
     st.builds(
-        Endpoints,
-        LABELS,
-        namespace=st.none() | LABELS,
-        port=PORTS,
-        hostname=st.none() | LABELS,
-        family=st.sampled_from(FAMILIES),
+        "{} {} ({})".format,
+        KEYS,
+        st.sampled_from(["in", "notin"]),
+        st.lists(VALUES, min_size=1, max_size=3).map(",".join),
     ),
+    st.builds("{}{}{}".format, KEYS, st.sampled_from("<>"), st.integers(-5, 5)),
+)
+SELECTORS = st.lists(REQUIREMENTS, min_size=1, max_size=3).map(",".join)
+TARGETS = st.one_of(
+    st.builds(Endpoints, LABELS, hostname=st.none() | LABELS, **OF_SERVICE),
+    st.builds(ClusterIP, LABELS, **OF_SERVICE),
+    st.builds(LoadBalancer, LABELS, **OF_SERVICE),
+    st.builds(
+        NodePort,
+        LABELS,
+        address_types=st.lists(st.sampled_from(ADDRESS_TYPES), min_size=1, unique=True),
+        cordoned=st.booleans(),
+        **OF_SERVICE,
+    ),
+    st.builds(Pods, SELECTORS, **OF_SERVICE),
+    st.builds(Dns, HOSTS, port=st.integers(1, 65535), family=FAMILY, server=SERVERS),
+    st.builds(Dns, NAMES, srv=st.just(True), family=FAMILY, server=SERVERS),
     st.builds(Static, st.lists(st.tuples(HOSTS, st.integers(1, 65535)), min_size=1, max_size=4)),
 )
 
@@ -54,6 +93,22 @@ def test_any_text_is_a_target_or_an_invalid_one(text: str) -> None:
         ("endpoints://web:http", Endpoints("web", port="http")),
         ("endpoints://default/web:http?family=ipv6", Endpoints("web", namespace="default", port="http", family="ipv6")),
         ("endpoints://default/web?hostname=web-0", Endpoints("web", namespace="default", hostname="web-0")),
+        ("pods://default/app=web:http", Pods("app=web", namespace="default", port="http")),
+        ("pods://app=web", Pods("app=web")),
+        ("pods:///app.kubernetes.io/name=web:8080", Pods("app.kubernetes.io/name=web", port=8080)),
+        ("pods://x/tier in (b, a),!old:80", Pods("!old,tier in (a,b)", namespace="x", port=80)),
+        ("dns://Web.Example:80", Dns("web.example", port=80)),
+        ("dns://[::1]:80", Dns("::1", port=80)),
+        ("dns://web:80?server=127.0.0.1:1053", Dns("web", port=80, server="127.0.0.1:1053")),
+        ("dns://web:80?server=%5B::1%5D", Dns("web", port=80, server="::1")),
+        ("dns+srv://_http._tcp.web.example.", Dns("_http._tcp.web.example.", srv=True)),
+        ("cluster-ip://default/web:http", ClusterIP("web", namespace="default", port="http")),
+        ("load-balancer:///web", LoadBalancer("web")),
+        ("node-port://default/web:80", NodePort("web", namespace="default", port=80)),
+        (
+            "node-port://default/web?address-types=InternalIP,Hostname&cordoned=no",
+            NodePort("web", namespace="default", address_types=("InternalIP", "Hostname"), cordoned=False),
+        ),
         ("static://10.0.0.1:80,[::1]:81,Web.Example:82", Static(["10.0.0.1:80", ("::1", 81), "web.example:82"])),
     ],
 )
@@ -72,7 +127,7 @@ def test_on_the_command_line_the_scheme_may_be_left_out(text: str) -> None:
     ("text", "part", "says"),
     [
         ("endpoint://default/web", "endpoint", "Did you mean endpoints://?"),
-        ("gopher://default/web", "gopher", "One of endpoints, static"),
+        ("gopher://default/web", "gopher", "One of endpoints, pods, dns"),
         ("endpoints://default/Web", "Web", "Write it in lower case"),
         ("endpoints://default/web_1", "web_1", "is not the name of a Service"),
         ("endpoints://de_fault/web", "de_fault", "is not the name of a namespace"),
@@ -91,6 +146,27 @@ def test_on_the_command_line_the_scheme_may_be_left_out(text: str) -> None:
         ("static://::1:80", "::1", ""),
         ("static://web!:80", "web!", "neither an address nor a host name"),
         ("static://10.0.0.1:80?x=1", "x", "It has none"),
+        ("static://10.0.0.256:80", "10.0.0.256", "neither an address nor a host name"),
+        ("pods://default/", "", "every pod of the namespace"),
+        ("pods://app.kubernetes.io/name=web", "app.kubernetes.io", "pods:///app.kubernetes.io/name=web"),
+        ("pods://default/app=web:HTTP", "HTTP", "Write :80 or :http"),
+        ("pods://default/app in web", "web", "a list is wanted"),
+        ("pods://default/app in (web", "", "the list is to end with )"),
+        ("pods://default/app=web=x", "=", "a comma is wanted"),
+        ("pods://default/a pp", "pp", "an operator is wanted"),
+        ("pods://default/-app", "-app", "a label's key is wanted"),
+        ("dns://web", "web", "needs a port number"),
+        ("dns://web:http", "http", "dns+srv://_http._tcp.web"),
+        ("dns+srv://web:80", "80", "say the port themselves"),
+        ("dns+srv://10.0.0.1", "10.0.0.1", "has no SRV records"),
+        ("dns://web..x:80", "web..x", "neither an address nor a host name"),
+        (f"dns://{'x' * 64}:80", "x" * 64, "neither an address nor a host name"),
+        ("dns://web:80?server=dns.example", "dns.example", "is no DNS server"),
+        ("dns://web:80?server=10.0.0.1:0", "0", "not in 1 to 65535"),
+        ("node-port://default/web?address-types=Internal", "Internal", "Some of ExternalIP"),
+        ("node-port://default/web?address-types=", "", "is no kind of address"),
+        ("node-port://default/web?cordoned=maybe", "maybe", "neither True nor False"),
+        ("cluster-ip://default/web?hostname=x", "hostname", "It has family"),
     ],
 )
 def test_what_is_wrong_is_quoted_and_what_was_meant_is_said(text: str, part: str, says: str) -> None:

@@ -16,8 +16,7 @@ import aiohttp
 from ..errors import ConfigurationError, DiscoveryError, quote
 from ..version import __version__
 from .failures import NETWORK_ERRORS, status_error, unreachable
-from .lists import DECODE_ERRORS
-from .objects import Status, decode_status
+from .objects import DECODE_ERRORS, Status, decode_status
 from .protobuf import MAGIC, read_status
 
 if TYPE_CHECKING:

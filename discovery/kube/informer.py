@@ -15,7 +15,7 @@ from functools import partial
 import aiohttp
 import attrs
 
-from ..errors import ApiUnavailable, DiscoveryError
+from ..errors import AccessDenied, ApiUnavailable, DiscoveryError
 from ..events import Event, Hook
 from ..turns import Turns
 from . import reflector
@@ -25,8 +25,7 @@ from .failures import NETWORK_ERRORS, failure_of, status_error, unreachable, unr
 from .kinds import Kind
 from .lines import Lines
 from .listing import Listing
-from .lists import DECODE_ERRORS
-from .objects import decode_error, decode_event
+from .objects import DECODE_ERRORS, decode_error, decode_event
 from .readers import Reader
 from .reflector import Ended, Failed, Listed, Outcome, State, Watch
 from .store import Group
@@ -62,6 +61,7 @@ class Informer:
         emit: takes events.
         rng: spreads pauses and the lengths of watches.
         reconcile: seconds after which a list is read anyway, None for never.
+        denied: asked what to do where we may not read this; True if its readers have been taken elsewhere.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Informer:
         emit: Hook,
         rng: random.Random,
         reconcile: float | None = None,
+        denied: Callable[[AccessDenied], bool] | None = None,
     ) -> None:
         self._access = access
         self._listing = Listing(access, kind, namespace)
@@ -83,6 +84,7 @@ class Informer:
         self._emit = emit
         self._rng = rng
         self._reconcile = reconcile
+        self._denied = denied
         self._cache = Cache(self._name(), emit, everything=everything)
         self._error: tuple[Exception, float] | None = None
         self._failing = False  # and it has been said
@@ -161,9 +163,13 @@ class Informer:
             self._failing = True
             self._emit(Event(name, self._name(), {"error": str(error)}))
             self._settled.set()
-            self._tell_failed(error, now)
+            if not self._taken_elsewhere(error):
+                self._tell_failed(error, now)
         retry_after = error.retry_after if isinstance(error, ApiUnavailable) else None
         return Failed(failure, stream.version, lasted, retry_after)
+
+    def _taken_elsewhere(self, error: DiscoveryError) -> bool:
+        return isinstance(error, AccessDenied) and self._denied is not None and self._denied(error)
 
     def _tell_failed(self, error: DiscoveryError, now: float) -> None:
         self._error = error, self._heard_at or now
@@ -250,7 +256,8 @@ class Informer:
     async def _wait_for(self, following: "asyncio.Task[None]", problem: DiscoveryError, failures: int) -> None:
         """Tell those whose list failed, and pause, but no longer than the watch lasts."""
         now = asyncio.get_running_loop().time()
-        self._cache.readers.tell(self._cache.missing, lambda one: one.failed(problem, now))
+        if not self._taken_elsewhere(problem):
+            self._cache.readers.tell(self._cache.missing, lambda one: one.failed(problem, now))
         asked = problem.retry_after if isinstance(problem, ApiUnavailable) else None
         await asyncio.wait({following}, timeout=reflector.REFUSED.pause(failures, asked, self._rng))
 

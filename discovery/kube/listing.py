@@ -4,7 +4,8 @@ from ..turns import Turns
 from .access import Access
 from .failures import Expired, unreadable
 from .kinds import Kind
-from .lists import DECODE_ERRORS, reader
+from .lists import reader
+from .objects import DECODE_ERRORS
 from .protobuf import MEDIA_TYPE
 from .reflector import LATEST
 from .store import Store
@@ -38,22 +39,22 @@ class Listing:
         """
         query = self._kind.select(names)
         if version != LATEST:
-            return await self._pages({**query, "resourceVersion": version})
+            return await self._pages(names, {**query, "resourceVersion": version})
         try:
-            return await self._pages({**query, "limit": str(PAGE)})
+            return await self._pages(names, {**query, "limit": str(PAGE)})
         except Expired:  # a page was asked for too late: ask for all of it at once
-            return await self._pages(query)
+            return await self._pages(names, query)
 
-    async def _pages(self, query: dict[str, str]) -> tuple[Store, str]:
+    async def _pages(self, names: frozenset[str] | None, query: dict[str, str]) -> tuple[Store, str]:
         store = Store()
         while True:
-            version, next_page = await self._page(query, store)
+            version, next_page = await self._page(names, query, store)
             if not next_page:
                 return store, version
             query = {key: value for key, value in query.items() if not key.startswith("resourceVersion")}
             query["continue"] = next_page
 
-    async def _page(self, query: dict[str, str], store: Store) -> tuple[str, str]:
+    async def _page(self, names: frozenset[str] | None, query: dict[str, str], store: Store) -> tuple[str, str]:
         turns = Turns()
         async with self._access.open(
             self._kind.path(self._namespace),
@@ -68,11 +69,13 @@ class Listing:
                 items = reader(self._kind, response.headers.get("Content-Type", ""))
                 async for chunk in response.content.iter_any():
                     for held in items.feed(chunk):
-                        store.put(held)
+                        if names is None or held.group in names:
+                            store.put(held)
                     if turns.due():
                         await turns.give()
                 for held in items.finish():
-                    store.put(held)
+                    if names is None or held.group in names:
+                        store.put(held)
             except DECODE_ERRORS as error:
                 raise unreadable(self._kind.full_name, error) from error
         return items.version, items.continue_

@@ -7,8 +7,6 @@ list of any length never keeps the loop from turning for more than a piece's wor
 import contextlib
 from typing import Protocol
 
-import msgspec
-
 from .kinds import Kind
 from .objects import Object, decode_list
 from .protobuf import MAGIC, MEDIA_TYPE, ProtobufError, fields, read_meta, varint
@@ -153,7 +151,3 @@ class ProtobufList:
         group = self._kind.group_of(meta)
         body = bytes(buffer[start + size : end])
         return Object(namespace, meta.name, meta.uid, meta.resourceVersion, group, body, decode)
-
-
-DECODE_ERRORS = (ValueError, msgspec.MsgspecError, IndexError, RecursionError)
-"""What bytes that are not what they should be raise: ProtobufError and bad UTF-8 are ValueErrors."""

@@ -12,7 +12,9 @@ from .objects import (
     Conditions,
     Endpoint,
     EndpointPort,
+    Hints,
     Meta,
+    Named,
     ObjectReference,
     SliceBody,
     Status,
@@ -117,7 +119,7 @@ def read_slice(data: bytes) -> SliceBody:
 
 def _endpoint(data: bytes, at: int, end: int) -> Endpoint:
     addresses: tuple[str, ...] = ()
-    conditions = hostname = target = node = zone = None
+    conditions = hostname = target = node = zone = hints = None
     for number, start, stop in fields(data, at, end):
         if number == 1:
             addresses += (data[start:stop].decode(),)
@@ -131,7 +133,18 @@ def _endpoint(data: bytes, at: int, end: int) -> Endpoint:
             node = data[start:stop].decode()
         elif number == 7:
             zone = data[start:stop].decode()
-    return Endpoint(addresses, conditions, hostname, target, node, zone)
+        elif number == 8:
+            hints = _hints(data, start, stop)
+    return Endpoint(addresses, conditions, hostname, target, node, zone, hints)
+
+
+def _hints(data: bytes, at: int, end: int) -> Hints:
+    """ForZones 1, forNodes 2: each a name in its field 1."""
+    found: dict[int, tuple[Named, ...]] = {}
+    for number, start, stop in fields(data, at, end):
+        if number in (1, 2):
+            found[number] = (*found.get(number, ()), Named(_texts(data, start, stop, 1)[0]))
+    return Hints(found.get(1), found.get(2))
 
 
 def _conditions(data: bytes, at: int, end: int) -> Conditions:

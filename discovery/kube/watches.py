@@ -1,26 +1,46 @@
-"""The watches that are open, shared by all who read the same: opened with the first reader, ended after the last."""
+"""The watches that are open, shared by all who read the same: opened with the first reader, ended after the last.
+
+Several objects by their names are read in one watch of all of that kind in the namespace: a field selector knows one
+name only, and a watch a name would be a connection a name. Where RBAC allows the names and not the whole, it is a watch
+a name after all.
+"""
 
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
-from ..events import Hook
+from ..errors import AccessDenied, DiscoveryError
+from ..events import Event, Hook
 from .access import Access
 from .informer import Informer
-from .kinds import ENDPOINT_SLICES, Kind
+from .kinds import ENDPOINT_SLICES, SERVICES, Kind
 from .readers import Reader
 
 Place = tuple[str, str | None, str | None]
-"""A kind's resource; the namespace, None for all; the one name that is watched, None where the watch is shared."""
+"""A kind's resource; the namespace, None for all; the one group that is watched, None where the watch is shared."""
 
 
 @attrs.define(eq=False)
 class _Open:
+    place: Place
     informer: Informer
     task: "asyncio.Task[None]"
-    readers: int = 0
+    subscriptions: "set[_Subscription]" = attrs.field(factory=set)
+
+
+@attrs.define(eq=False)
+class _Subscription:
+    """One reader, and where it reads."""
+
+    kind: Kind
+    namespace: str
+    group: str
+    reader: Reader
+    opened: _Open
+    leave: Callable[[], None]
 
 
 class Watches:
@@ -33,6 +53,7 @@ class Watches:
         self._reconcile = reconcile
         self._open: dict[Place, _Open] = {}
         self._whole: dict[Place, _Open] = {}
+        self._one_by_one: set[tuple[str, str]] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
     def subscribe(self, kind: Kind, namespace: str, group: str, reader: Reader) -> Callable[[], None]:
@@ -41,33 +62,25 @@ class Watches:
         whole = next((self._whole[place] for place in places if place in self._whole), None)
         if whole is not None and whole.informer.synced:
             return whole.informer.add((namespace, group), reader)
-        place: Place = kind.resource, namespace, None if kind.shared else group
-        opened = self._open.get(place)
-        if opened is None:
-            opened = self._open[place] = self._start(kind, namespace, everything=False)
-        opened.readers += 1
+        opened = self._opened(kind, namespace, group)
         leave = opened.informer.add((namespace, group), reader)
-        left = False
-
-        def unsubscribe() -> None:
-            nonlocal left
-            if not left:
-                left = True
-                leave()
-                self._give_back(place, opened)
-
-        return unsubscribe
+        subscription = _Subscription(kind, namespace, group, reader, opened, leave)
+        opened.subscriptions.add(subscription)
+        return partial(self._unsubscribe, subscription)
 
     async def prefetch(self, namespace: str | None) -> None:
-        """Hold all EndpointSlices of a namespace, or (None) of all, until the end. Returns when they are there.
+        """Hold all EndpointSlices and Services of a namespace, or (None) of all, until the end.
+
+        Returns when they are there. Services that may not all be read are read as they are needed.
 
         Raises:
-            DiscoveryError: the first list failed. It goes on being tried.
+            DiscoveryError: the first list of slices failed. It goes on being tried.
         """
-        place: Place = ENDPOINT_SLICES.resource, namespace, None
-        if place not in self._whole:
-            self._whole[place] = self._start(ENDPOINT_SLICES, namespace, everything=True)
-        await self._whole[place].informer.settled()
+        slices, services = (self._hold(kind, namespace) for kind in (ENDPOINT_SLICES, SERVICES))
+        found = await asyncio.gather(slices.informer.settled(), services.informer.settled(), return_exceptions=True)
+        for error in found:
+            if isinstance(error, BaseException) and not (error is found[1] and isinstance(error, DiscoveryError)):
+                raise error
 
     async def aclose(self) -> None:
         """End every watch, and wait until each has let go of its connection."""
@@ -78,7 +91,22 @@ class Watches:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    def _start(self, kind: Kind, namespace: str | None, *, everything: bool) -> _Open:
+    def _opened(self, kind: Kind, namespace: str, group: str) -> _Open:
+        """The informer that reads this group for all, opened now if it was not."""
+        alone = not kind.shared or (kind.resource, namespace) in self._one_by_one
+        place: Place = kind.resource, namespace, group if alone else None
+        opened = self._open.get(place)
+        if opened is None:
+            opened = self._open[place] = self._start(place, kind, namespace, everything=False)
+        return opened
+
+    def _hold(self, kind: Kind, namespace: str | None) -> _Open:
+        place: Place = kind.resource, namespace, None
+        if place not in self._whole:
+            self._whole[place] = self._start(place, kind, namespace, everything=True)
+        return self._whole[place]
+
+    def _start(self, place: Place, kind: Kind, namespace: str | None, *, everything: bool) -> _Open:
         informer = Informer(
             self._access,
             kind,
@@ -87,13 +115,37 @@ class Watches:
             emit=self._emit,
             rng=self._rng,
             reconcile=self._reconcile,
+            denied=partial(self._denied, place) if kind.named and not everything else None,
         )
-        return _Open(informer, asyncio.create_task(informer.run(), name=repr(informer)))
+        return _Open(place, informer, asyncio.create_task(informer.run(), name=repr(informer)))
 
-    def _give_back(self, place: Place, opened: _Open) -> None:
-        opened.readers -= 1
-        if not opened.readers and self._open.get(place) is opened:
-            del self._open[place]
+    def _denied(self, place: Place, error: AccessDenied) -> bool:
+        """Read by name what may not be read whole; whether that is a change, so that the error need not be told."""
+        opened = self._open.get(place)
+        if opened is None or place[2] is not None or len({one.group for one in opened.subscriptions}) < 2:
+            return False
+        resource, namespace, _ = place
+        assert namespace is not None
+        self._one_by_one.add((resource, namespace))
+        self._emit(Event("watch.split", f"{resource} in {namespace}", {"error": str(error)}))
+        del self._open[place]
+        for one in opened.subscriptions:
+            one.leave()
+            one.opened = self._opened(one.kind, one.namespace, one.group)
+            one.opened.subscriptions.add(one)
+            one.leave = one.opened.informer.add((one.namespace, one.group), one.reader)
+        opened.subscriptions.clear()
+        self._end(opened)
+        return True
+
+    def _unsubscribe(self, one: _Subscription) -> None:
+        opened = one.opened
+        if one not in opened.subscriptions:
+            return
+        opened.subscriptions.discard(one)
+        one.leave()
+        if not opened.subscriptions and self._open.get(opened.place) is opened:
+            del self._open[opened.place]
             self._end(opened)
 
     def _end(self, opened: _Open) -> None:

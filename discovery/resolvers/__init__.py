@@ -4,19 +4,40 @@ A resolver finds them and says so to its sink; what is picked, counted and shown
 their own: whatever has `run` can be given to `Discovery.pool` in place of a target.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol, runtime_checkable
+
+import attrs
 
 from ..model import Backend, BackendId
 
+Withheld = Mapping[BackendId, str]
+"""Backends that are known but must not be picked, and why."""
+
+NONE_WITHHELD: Withheld = {}
+
+
+@attrs.frozen
+class Remark:
+    """Something that is worth knowing about a target and is no error; with `warning` it is said aloud, once."""
+
+    text: str
+    warning: bool = False
+
 
 class Sink(Protocol):
-    """Where a resolver tells what it found. Each call is one change: nobody sees half of it."""
+    """Where a resolver tells what it found. Each call is one change: nobody sees half of it.
 
-    def replace(self, backends: Iterable[Backend]) -> None:
+    `withheld` names those of the backends told in the same call that are shown but not picked, and why: by a policy,
+    or for a fault of their own. One that is told again without it may be picked again.
+    """
+
+    def replace(self, backends: Iterable[Backend], withheld: Withheld = NONE_WITHHELD) -> None:
         """These are all there are, and the source speaks."""
 
-    def update(self, changed: Iterable[Backend], removed: Iterable[BackendId]) -> None:
+    def update(
+        self, changed: Iterable[Backend], removed: Iterable[BackendId], withheld: Withheld = NONE_WITHHELD
+    ) -> None:
         """These are new or different, and those are gone."""
 
     def synced(self) -> None:
@@ -27,6 +48,9 @@ class Sink(Protocol):
 
     def note(self, error: Exception | None) -> None:
         """What is wrong with what the source says, such as a port that is not there; None when nothing is."""
+
+    def remark(self, remarks: tuple[Remark, ...]) -> None:
+        """What is worth knowing and is no error: all that holds now."""
 
 
 @runtime_checkable
@@ -40,4 +64,4 @@ class Resolver(Protocol):
         """
 
 
-__all__ = ["Resolver", "Sink"]
+__all__ = ["NONE_WITHHELD", "Remark", "Resolver", "Sink", "Withheld"]

@@ -6,47 +6,48 @@ one of them by rule. A change costs the slice that changed, however many there a
 """
 
 import ipaddress
-from collections.abc import Iterable
 from functools import lru_cache
 
-import attrs
-
-from ..errors import DiscoveryError, NoEndpoints, PortNotFound, ServiceNotFound, quote
-from ..kube.objects import Endpoint, EndpointPort, ServiceBody, SliceBody
+from ..errors import DiscoveryError, NoBackends, NoEndpoints, ServiceNotFound
+from ..kube.objects import Endpoint, EndpointsBody, Hints, ServiceBody, SliceBody
 from ..model import Backend, BackendId, PodRef
 from ..targets import Endpoints
+from . import Remark
+from .derived import Delta, Derived
 from .families import Families
+from .ports import PortMeant
+from .topology import Place, Topology
 
-Place = tuple[str, int]
+Spot = tuple[str, int]
+"""An address and a port."""
+
 Entry = tuple[Endpoint, str]
 """An endpoint, and its port's application protocol."""
 
-PORTS_SHOWN, LONGEST_PORT = 20, 80
 
+class EndpointSet(Derived):
+    """The endpoints of one target, kept from its slices and its Service, as far as this client may use them.
 
-@attrs.frozen
-class Delta:
-    """What is different since the last time."""
+    Args:
+        target: its namespace is settled.
+        place: where this client is.
+    """
 
-    changed: tuple[Backend, ...]
-    removed: tuple[BackendId, ...]
-
-
-class EndpointSet:
-    """The endpoints of one target, kept from its slices and, where the port is a number, from its Service."""
-
-    def __init__(self, target: Endpoints) -> None:
+    def __init__(self, target: Endpoints, place: Place | None = None) -> None:
         self._target = target
+        self._place = place or Place()
         self._service: ServiceBody | None = None
+        self._unserved = False
         self._bodies: dict[str, SliceBody] = {}
-        self._entries: dict[str, dict[Place, Entry]] = {}
-        self._sole_port: str | None = None
-        self._winners: dict[Place, tuple[str, Backend]] = {}
-        self._shared: set[Place] = set()
+        self._entries: dict[str, dict[Spot, Entry]] = {}
+        self._port = PortMeant(target.port)
+        self._winners: dict[Spot, tuple[str, Backend]] = {}
+        self._shared: set[Spot] = set()
         self._families = Families(target.family)
+        self._hints: dict[BackendId, Hints] = {}
+        self._topology = Topology(self._place)
         self._changed: dict[BackendId, Backend] = {}
         self._removed: dict[BackendId, None] = {}
-        self.unreadable = 0
 
     def put(self, name: str, body: SliceBody | None) -> None:
         """Take the slice of this name as it is now; None where it is gone."""
@@ -54,27 +55,46 @@ class EndpointSet:
             self._bodies.pop(name, None)
         else:
             self._bodies[name] = body
-        if self._target.port is None and self._sole_port_changed():
+        if self._port.learn(self._bodies.values()):
             self._read_all()
         self._apply(name, body)
 
+    def put_endpoints(self, name: str, body: EndpointsBody | None) -> None:
+        """Take plain Endpoints, from a server without slices, as the slices that they would be."""
+        prefix = f"{name} "  # no slice has such a name
+        slices = {prefix + part: one for part, one in (body.slices() if body is not None else ())}
+        for gone in [one for one in self._bodies if one.startswith(prefix) and one not in slices]:
+            self.put(gone, None)
+        for part, one in slices.items():
+            self.put(part, one)
+
     def serve(self, service: ServiceBody | None) -> None:
         """Take the Service as it is now; None where there is none."""
-        before, self._service = self._service, service
-        if before is None or service is None or before.ports != service.ports or before.headless != service.headless:
+        self._unserved = False
+        self._service = service
+        self._topology.keep_local(service is not None and service.spec.internal_traffic_policy == "Local")
+        if self._port.serve(service):
             self._read_all()
+
+    def unserved(self) -> None:
+        """The Service may not be read."""
+        self._unserved = True
 
     def take(self) -> Delta:
         """What changed since it was last asked, once."""
-        delta = Delta(tuple(self._changed.values()), tuple(self._removed))
+        if self._topology.settle():
+            self._changed.update((backend.id, backend) for backend in self._topology.shown())
+        reasons = ((key, self._topology.why_not(key)) for key in self._changed)
+        withheld = {key: reason for key, reason in reasons if reason is not None}
+        delta = Delta(tuple(self._changed.values()), tuple(self._removed), withheld)
         self._changed, self._removed = {}, {}
         return delta
 
-    def problem(self, *, needs_service: bool) -> DiscoveryError | None:
+    def problem(self) -> DiscoveryError | None:
         """Why there can be nothing to pick from, where that is so."""
         target = self._target
         what = f"the Service {target.service} in the namespace {target.namespace}"
-        if needs_service and self._service is None:
+        if isinstance(target.port, int) and self._service is None:
             return ServiceNotFound(f"{what} does not exist", next_step="Check its name and namespace")
         spec = self._service.spec if self._service else None
         if spec and (spec.type == "ExternalName" or not (spec.selector or self._bodies)):
@@ -87,47 +107,30 @@ class EndpointSet:
                 f"no EndpointSlice belongs to {what}: it does not exist, or stands for no pods",
                 next_step="Check its name, namespace and selector",
             )
-        return self._port_problem(what)
+        if self._topology.none_is_local:
+            return NoBackends(
+                f"{what} has the internal traffic policy Local, and no endpoint on this client's node "
+                f"{self._place.node}",
+                next_step="Run one of its pods on every node that calls it, or set the policy to Cluster",
+            )
+        return self._port.problem(what, self._bodies.values())
 
-    def _port_problem(self, what: str) -> DiscoveryError | None:
-        bodies = self._bodies.values()
-        if any(self._port_of(body) for body in bodies) or not any(body.ports for body in bodies):
-            return None
-        ports = [quote(port, LONGEST_PORT)[1:-1] for port in self._known_ports(bodies)]
-        shown = ", ".join(ports[:PORTS_SHOWN])
-        if self._target.port is None:
-            return PortNotFound(f"{what} has more than one port", ports=ports, next_step=f"Name one of {shown}")
-        return PortNotFound(f"{what} has no port {self._target.port}", ports=ports, next_step=f"It has {shown}")
-
-    def _known_ports(self, bodies: Iterable[SliceBody]) -> list[str]:
-        if self._service:
-            return [f"{port.name}={port.port}" if port.name else str(port.port) for port in self._service.ports]
-        return sorted({port.name or str(port.port) for body in bodies for port in _usable(body)})
-
-    def _port_of(self, body: SliceBody) -> EndpointPort | None:
-        """The port of this slice that the target means. One that lacks it contributes nothing."""
-        usable = _usable(body)
-        wanted = self._target.port
-        if wanted is None:
-            return next((port for port in usable if (port.name or "") == self._sole_port), None)
-        if isinstance(wanted, str):
-            return next((port for port in usable if (port.name or "") == wanted), None)
-        if self._service is None:
-            return None
-        named = next(
-            (port.name for port in self._service.ports if port.port == wanted and port.protocol == "TCP"), None
-        )
-        if named is not None:
-            return next((port for port in usable if (port.name or "") == named), None)
-        if self._service.headless:
-            return next((port for port in usable if port.port == wanted), None)
-        return None
-
-    def _sole_port_changed(self) -> bool:
-        """Whether another port than before is now the only one there is; None where there are none or several."""
-        names = {port.name or "" for body in self._bodies.values() for port in _usable(body)}
-        before, self._sole_port = self._sole_port, names.pop() if len(names) == 1 else None
-        return before != self._sole_port
+    def remarks(self) -> tuple[Remark, ...]:
+        """What is worth knowing of its Service."""
+        found = []
+        if self._topology.local_but_where:
+            found.append(
+                Remark(
+                    "the internal traffic policy is Local, but this client's node is not known, so all endpoints are "
+                    "used: set the environment variable NODE_NAME from spec.nodeName, or Discovery(node=...)",
+                    warning=True,
+                )
+            )
+        if self._service is not None and self._service.spec.session_affinity == "ClientIP":
+            found.append(Remark("the Service has session affinity, which a client that picks a pod itself goes past"))
+        if self._unserved:
+            found.append(Remark("the Service may not be read, so its traffic policy is not known"))
+        return tuple(found)
 
     def _read_all(self) -> None:
         for name, body in self._bodies.items():
@@ -135,24 +138,24 @@ class EndpointSet:
 
     def _apply(self, name: str, body: SliceBody | None) -> None:
         old = self._entries.pop(name, {})
-        new: dict[Place, Entry] = {}
+        new: dict[Spot, Entry] = {}
         if body is not None:
             new = self._entries[name] = self._read(body)
-        for place in old.keys() - new.keys():
-            self._settle(place, name)
-        for place, entry in new.items():
-            if old.get(place) != entry:
-                self._settle(place, name)
+        for spot in old.keys() - new.keys():
+            self._settle(spot, name)
+        for spot, entry in new.items():
+            if old.get(spot) != entry:
+                self._settle(spot, name)
 
-    def _read(self, body: SliceBody) -> dict[Place, Entry]:
-        port = self._port_of(body)
+    def _read(self, body: SliceBody) -> dict[Spot, Entry]:
+        port = self._port.of(body)
         if body.address_type not in ("IPv4", "IPv6"):
             self.unreadable += len(body.endpoints or ())
             return {}
         if port is None or not port.port:
             return {}
         hostname = self._target.hostname
-        entries: dict[Place, Entry] = {}
+        entries: dict[Spot, Entry] = {}
         for endpoint in body.endpoints or ():
             if not endpoint.addresses or (hostname is not None and endpoint.hostname != hostname):
                 continue
@@ -160,54 +163,63 @@ class EndpointSet:
             if address is None:
                 self.unreadable += 1
                 continue
-            place = address, port.port
+            spot = address, port.port
             entry = endpoint, port.app_protocol or ""
-            if place not in entries or _rank(entry) < _rank(entries[place]):
-                entries[place] = entry
+            if spot not in entries or _rank(entry) < _rank(entries[spot]):
+                entries[spot] = entry
         return entries
 
-    def _settle(self, place: Place, name: str) -> None:
+    def _settle(self, spot: Spot, name: str) -> None:
         """Decide anew whose an address is, after the slice `name` changed what it says of it."""
-        held = self._winners.get(place)
+        held = self._winners.get(spot)
         if held is not None and held[0] != name:
-            self._shared.add(place)
+            self._shared.add(spot)
         if held is not None and held[0] != name:  # which has beaten all the others
-            claims = [one for one in (held[0], name) if place in self._entries.get(one, ())]
-            owner = min(claims, key=lambda one: (_rank(self._entries[one][place]), one), default=None)
-        elif place in self._shared:
-            owner = self._contest(place)
+            claims = [one for one in (held[0], name) if spot in self._entries.get(one, ())]
+            owner = min(claims, key=lambda one: (_rank(self._entries[one][spot]), one), default=None)
+        elif spot in self._shared:
+            owner = self._contest(spot)
         else:
-            owner = name if place in self._entries.get(name, ()) else None
+            owner = name if spot in self._entries.get(name, ()) else None
         old = held[1] if held else None
         new = None
         if owner is None:
-            self._winners.pop(place, None)
+            self._winners.pop(spot, None)
         else:
-            new = _backend(place, self._entries[owner][place])
-            self._winners[place] = owner, new
+            new = _backend(spot, self._entries[owner][spot])
+            self._winners[spot] = owner, new
+        hints = self._entries[owner][spot][0].hints if owner is not None else None
+        self._tell(old, new, hints)
+
+    def _contest(self, spot: Spot) -> str | None:
+        """The slice that an address goes to: the living before the leaving, then the ready, then by name."""
+        claims = [(_rank(entries[spot]), name) for name, entries in self._entries.items() if spot in entries]
+        if len(claims) < 2:
+            self._shared.discard(spot)
+        return min(claims)[1] if claims else None
+
+    def _tell(self, old: Backend | None, new: Backend | None, hints: Hints | None) -> None:
+        """Show what an address has become, by its family and its hints."""
+        if old is not None and (new is None or old.id != new.id):
+            self._hints.pop(old.id, None)
+        if new is not None and hints is not None:
+            self._hints[new.id] = hints
+        elif new is not None:
+            self._hints.pop(new.id, None)
         if new != old:
             for before, after in self._families.shift(old, new):
                 self._note(before, after)
-
-    def _contest(self, place: Place) -> str | None:
-        """The slice that an address goes to: the living before the leaving, then the ready, then by name."""
-        claims = [(_rank(entries[place]), name) for name, entries in self._entries.items() if place in entries]
-        if len(claims) < 2:
-            self._shared.discard(place)
-        return min(claims)[1] if claims else None
+        elif new is not None and self._topology.hint(new.id, hints):
+            self._changed[new.id] = new
 
     def _note(self, old: Backend | None, new: Backend | None) -> None:
+        self._topology.put(old.id if old else None, new, self._hints.get(new.id) if new else None)
         if old is not None and (new is None or old.id != new.id):
             self._changed.pop(old.id, None)
             self._removed[old.id] = None
         if new is not None:
             self._removed.pop(new.id, None)
             self._changed[new.id] = new
-
-
-def _usable(body: SliceBody) -> list[EndpointPort]:
-    """The ports that can be connected to: a missing number means any, which no client can use."""
-    return [port for port in body.ports or () if 0 < (port.port or 0) < 65536 and (port.protocol or "TCP") == "TCP"]
 
 
 def _rank(entry: Entry) -> tuple[bool, bool]:
@@ -217,7 +229,7 @@ def _rank(entry: Entry) -> tuple[bool, bool]:
     return bool(conditions.terminating), conditions.ready is False
 
 
-def _backend(place: Place, entry: Entry) -> Backend:
+def _backend(spot: Spot, entry: Entry) -> Backend:
     """A missing `ready` or `serving` means yes, a missing `terminating` no (EndpointConditions, discovery/v1)."""
     endpoint, app_protocol = entry
     conditions, target = endpoint.conditions, endpoint.target_ref
@@ -225,8 +237,8 @@ def _backend(place: Place, entry: Entry) -> Backend:
     if target is not None and target.kind == "Pod":
         pod = PodRef(namespace=target.namespace, name=target.name, uid=target.uid)
     return Backend(
-        address=place[0],
-        port=place[1],
+        address=spot[0],
+        port=spot[1],
         ready=conditions is None or conditions.ready is not False,
         serving=conditions is None or conditions.serving is not False,
         terminating=conditions is not None and bool(conditions.terminating),

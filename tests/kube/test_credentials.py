@@ -327,7 +327,8 @@ async def test_a_discovery_looks_where_its_context_says(fake_cluster: FakeCluste
         async with disco.pool("endpoints:///web:http") as pool:
             await pool.settled(5)
         assert {one.path for one in fake_cluster.requests} == {
-            "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
+            "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
+            "/api/v1/namespaces/shop/services",
         }
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.kube.kinds import ENDPOINT_SLICES, SERVICES
-from discovery.kube.lists import DECODE_ERRORS, reader
-from discovery.kube.objects import Object
+from discovery.kube.lists import reader
+from discovery.kube.objects import DECODE_ERRORS, Object
 from discovery.kube.protobuf import MAGIC, MEDIA_TYPE, ProtobufError, fields, varint
 
 # A protobuf writer, of the published field numbers, so that the reader is not tested by itself.

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery.kube.kinds import ENDPOINT_SLICES
-from discovery.kube.lists import DECODE_ERRORS
-from discovery.kube.objects import Meta, Status, decode_slice, decode_status, decode_wire
+from discovery.kube.objects import DECODE_ERRORS, Meta, Status, decode_slice, decode_status, decode_wire
 from discovery.kube.protobuf import MAGIC, MEDIA_TYPE, ProtobufError, fields, read_meta, read_slice, read_status, varint
 
 from .test_lists import flag, number, read, text, told

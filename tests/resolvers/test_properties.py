@@ -15,8 +15,10 @@ from discovery.balancing import Balancer
 from discovery.kube.objects import Object, ServiceBody, SliceBody
 from discovery.membership import Membership
 from discovery.pool import PoolOptions
-from discovery.resolvers.endpoints import EndpointsResolver, Feed
+from discovery.resolvers.endpoints import endpoints_resolver
+from discovery.resolvers.following import Feed
 from discovery.resolvers.readiness import EndpointSet
+from discovery.resolvers.topology import Place
 
 from .test_readiness import HTTP, endpoint, service_of, slice_of
 
@@ -215,7 +217,9 @@ def test_a_resolver_offers_what_the_last_state_gives_however_its_events_fall_tog
     async def scene() -> None:
         wire, now = Wire(), State()
         membership = Membership("test://web", emit=lambda _: None, clock=lambda: 0.0)
-        running = asyncio.create_task(EndpointsResolver(target, wire.subscribe, lambda _: None).run(membership))
+        running = asyncio.create_task(
+            endpoints_resolver(target, Place(), wire.subscribe, lambda _: None).run(membership)
+        )
         await asyncio.sleep(0)
         some = chance.sample(sorted(wire.feeds), chance.randint(0, len(wire.feeds)))
         wire.synced(*some)

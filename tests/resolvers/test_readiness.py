@@ -179,7 +179,7 @@ def test_no_port_means_the_only_one_and_with_several_it_is_asked_which() -> None
     assert kept.places == ["10.0.0.1:8080"]
     kept.put(b=slice_of("10.0.0.2", ports=[{"name": "grpc", "port": 50051}]))
     assert kept.places == []
-    problem = kept.set.problem(needs_service=False)
+    problem = kept.set.problem()
     assert isinstance(problem, PortNotFound)
     assert problem.ports == ("grpc", "http")
     assert kept.put(b=None).places == ["10.0.0.1:8080"]
@@ -289,7 +289,7 @@ def test_what_is_wrong_is_said_with_the_next_step(
     port: Any, slices: dict[str, SliceBody], service: ServiceBody | None, kind: type[DiscoveryError] | None, says: str
 ) -> None:
     kept = Kept(port).serve(service).put(**slices)
-    problem = kept.set.problem(needs_service=isinstance(port, int))
+    problem = kept.set.problem()
     assert type(problem) is (kind or type(None))
     assert says in str(problem)
 

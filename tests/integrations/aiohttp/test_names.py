@@ -262,7 +262,7 @@ async def test_each_host_has_a_pool_and_equal_ones_share_it(scene: Scene) -> Non
     await ask(http, "http://web.default.svc/")
     await ask(http, "http://web.default.svc.cluster.local/")
     assert len(scene.disco._pools) == 1
-    assert next(iter(scene.disco._uses.values()))[1] == 2
+    assert next(iter(scene.disco._pools._uses.values()))[1] == 2
 
 
 async def test_a_closed_discovery_refuses_and_open_sessions_say_so(scene: Scene) -> None:

@@ -1,0 +1,29 @@
+"""What a user asks for: one type for each way of finding backends, checked where it is made, and `parse` for texts."""
+
+from .checks import FAMILIES, HOST, LABEL, Family
+from .dns import Dns
+from .grammar import LONGEST_TARGET, SCHEMES, Target, parse
+from .pods import Pods
+from .services import ADDRESS_TYPES, AddressType, ClusterIP, Endpoints, LoadBalancer, NodePort, OfService
+from .static import Static
+
+__all__ = [
+    "ADDRESS_TYPES",
+    "FAMILIES",
+    "HOST",
+    "LABEL",
+    "LONGEST_TARGET",
+    "SCHEMES",
+    "AddressType",
+    "ClusterIP",
+    "Dns",
+    "Endpoints",
+    "Family",
+    "LoadBalancer",
+    "NodePort",
+    "OfService",
+    "Pods",
+    "Static",
+    "Target",
+    "parse",
+]
