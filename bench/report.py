@@ -32,6 +32,9 @@ What is timed:
   both sides. It ends when all 10,000 slices are held. Then 100 pools of services chosen at random must pick a backend
   with the right address, port, node, zone and pod, while the server's own count of requests stays as it is. Memory is
   the resident set over that same process before; the garbage collector is left alone.
+- **Pods** have two containers, environment, probes, volumes, conditions and managedFields. The informer's transform
+  keeps what discovery needs of each. Here the first sync ends with a pool that can be picked from, of which 100
+  backends chosen at random must be right. Memory is the resident set two seconds later.
 - **Event latency** is from just before a write is sent until a consumer has it: a handler of the informer, or the loop
   over `pool.changes()`. Both run at once and see the same events.
 - **Replay** sends 50,000 events of 100 Services through one connection as fast as they are taken. client-go keeps

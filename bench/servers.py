@@ -48,6 +48,7 @@ class ApiServer:
 
     url: str
     folder: Path
+    etcd: str
 
     @property
     def kubeconfig(self) -> str:
@@ -81,6 +82,11 @@ class ApiServer:
         with anchor("load", "-kubeconfig", self.kubeconfig, *counts) as loading:
             assert loading.hear()["slices"] == services
 
+    def load_pods(self, count: int) -> None:
+        """Fill the namespace `bench` with pods of real size, labelled app=web."""
+        with anchor("loadpods", "-etcd", self.etcd, "-pods", str(count)) as loading:
+            assert loading.hear()["pods"] == count
+
 
 @contextlib.contextmanager
 def api_server() -> Iterator[ApiServer]:
@@ -92,7 +98,7 @@ def api_server() -> Iterator[ApiServer]:
         etcd, url, key = f"http://127.0.0.1:{client}", f"https://127.0.0.1:{port}", folder / "sa.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, stderr=subprocess.DEVNULL)
         (folder / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')
-        server = ApiServer(url, folder)
+        server = ApiServer(url, folder, etcd)
         trust = f", certificate-authority: {server.certificate}"
         (folder / "kubeconfig").write_text(KUBECONFIG.format(server=url, trust=trust, token=TOKEN))
         stack.enter_context(

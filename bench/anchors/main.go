@@ -19,18 +19,20 @@ import (
 const protobuf = "application/vnd.kubernetes.protobuf"
 
 var commands = map[string]func(*flag.FlagSet, []string) error{
-	"sync":    syncAnchor,
-	"latency": latencyAnchor,
-	"replay":  replayAnchor,
-	"load":    load,
-	"write":   write,
-	"serve":   serve,
+	"sync":     syncAnchor,
+	"latency":  latencyAnchor,
+	"replay":   replayAnchor,
+	"load":     load,
+	"pods":     podsAnchor,
+	"loadpods": loadPods,
+	"write":    write,
+	"serve":    serve,
 }
 
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		log.Fatalf("usage: %s sync|latency|replay|load|write|serve [flags]", os.Args[0])
+		log.Fatalf("usage: %s sync|pods|latency|replay|load|loadpods|write|serve [flags]", os.Args[0])
 	}
 	name := os.Args[1]
 	if err := commands[name](flag.NewFlagSet(name, flag.ExitOnError), os.Args[2:]); err != nil {

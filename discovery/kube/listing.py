@@ -1,11 +1,13 @@
 """One whole list, read as its bytes arrive: from the server's cache in one piece, of the latest version in pages."""
 
+from collections.abc import Iterable
+
 from ..turns import Turns
 from .access import Access
 from .failures import Expired, unreadable
 from .kinds import Kind
 from .lists import reader
-from .objects import DECODE_ERRORS
+from .objects import DECODE_ERRORS, Object
 from .protobuf import MEDIA_TYPE
 from .reflector import LATEST
 from .store import Store
@@ -68,14 +70,15 @@ class Listing:
             try:
                 items = reader(self._kind, response.headers.get("Content-Type", ""))
                 async for chunk in response.content.iter_any():
-                    for held in items.feed(chunk):
-                        if names is None or held.group in names:
-                            store.put(held)
-                    if turns.due():
-                        await turns.give()
-                for held in items.finish():
-                    if names is None or held.group in names:
-                        store.put(held)
+                    await self._keep(items.feed(chunk), names, store, turns)
+                await self._keep(items.finish(), names, store, turns)
             except DECODE_ERRORS as error:
                 raise unreadable(self._kind.full_name, error) from error
         return items.version, items.continue_
+
+    async def _keep(self, found: Iterable[Object], names: frozenset[str] | None, store: Store, turns: Turns) -> None:
+        for held in found:
+            if names is None or held.group in names:
+                store.put(held)
+            if turns.due():
+                await turns.give()

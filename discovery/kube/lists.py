@@ -1,27 +1,31 @@
 """Reads a list as its bytes arrive, as JSON or as protobuf: what the server answers is taken as it comes.
 
-No I/O: bytes are fed in, objects come out. Feeding protobuf in pieces spreads the work over the transfer, so that a
-list of any length never keeps the loop from turning for more than a piece's worth.
+No I/O: bytes are fed in, objects come out. So the work is spread over the transfer, a list of any length never keeps
+the loop from turning for more than a piece's worth, and its bytes are not kept.
 """
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from .kinds import Kind
-from .objects import Object, decode_list
+from .objects import DECODE_ERRORS, ListMeta, Object, ObjectList, decode_list
 from .protobuf import MAGIC, MEDIA_TYPE, ProtobufError, fields, read_meta, varint
+
+LONGEST_HEAD = 2**14
+"""Bytes within which the items of a JSON list begin, where it is to be taken apart: all before them is metadata."""
 
 
 class ListReader(Protocol):
-    """Bytes in, objects out. `version` and `continue_` hold once `finish` has returned."""
+    """Bytes in, objects out. `version` and `continue_` hold once `finish` has been read to its end."""
 
     version: str
     continue_: str
 
-    def feed(self, data: bytes) -> list[Object]:
-        """The objects that these bytes complete."""
+    def feed(self, data: bytes) -> Iterable[Object]:
+        """The objects that these bytes complete; to be read to the end before the next call."""
 
-    def finish(self) -> list[Object]:
+    def finish(self) -> Iterable[Object]:
         """The rest; raises ValueError where the list is not whole."""
 
 
@@ -36,27 +40,81 @@ def reader(kind: Kind, content_type: str) -> ListReader:
 
 
 class JsonList:
-    """Collects the whole: JSON cannot be split without reading it."""
+    """Takes a list apart where the server writes it as the API server does; else collects the whole.
+
+    That is: without spaces, the items after the list's metadata, each with its own metadata first. There `BETWEEN` can
+    stand between items only: within a string its quotes would be escaped, and no kind that is read here holds a list
+    of things with metadata. Should it be something else all the same, the piece before it is no object, and from there
+    on the rest is collected.
+    """
+
+    FIRST = b'"items":[{"metadata":{'
+    BETWEEN = b'},{"metadata":{'
 
     def __init__(self, kind: Kind) -> None:
         self.version = ""
         self.continue_ = ""
         self._kind = kind
-        self._parts: list[bytes] = []
+        self._buffer = bytearray()
+        self._head = ObjectList()
+        self._opening = b""  # what the list would begin with if the buffer were its first item
+        self._searched = 0
+        self._apart = self._undecided = True
 
-    def feed(self, data: bytes) -> list[Object]:
-        """Nothing is complete before the end."""
-        self._parts.append(data)
-        return []
+    def feed(self, data: bytes) -> Iterator[Object]:
+        """The objects that are whole now."""
+        self._buffer += data
+        if self._undecided:
+            self._decide()
+        if self._undecided or not self._apart:
+            return
+        end = self._buffer.rfind(self.BETWEEN, self._searched)
+        if end < 0:
+            self._searched = max(0, len(self._buffer) - len(self.BETWEEN))
+            return
+        pieces = bytes(self._buffer[:end]).split(self.BETWEEN)
+        del self._buffer[: end + len(b"},")]
+        self._searched = 0
+        yield from self._objects(pieces)
 
-    def finish(self) -> list[Object]:
-        """All of it."""
-        whole = decode_list(b"".join(self._parts))
-        self._parts.clear()
-        if not whole.kind.endswith("List"):
-            raise ValueError(f"the object is of kind {whole.kind[:80]!r}")
-        self.version, self.continue_ = whole.metadata.resource_version, whole.metadata.continue_
-        return [self._kind.from_json(item) for item in whole.items or ()]
+    def finish(self) -> Iterator[Object]:
+        """What has not been told yet."""
+        whole = decode_list(self._opening + self._buffer)
+        self._buffer.clear()
+        kind = whole.kind or self._head.kind
+        if not kind.endswith("List"):
+            raise ValueError(f"the object is of kind {kind[:80]!r}")
+        meta = self._head.metadata if whole.metadata == ListMeta() else whole.metadata
+        for item in whole.items or ():
+            yield self._kind.from_json(item)
+        self.version, self.continue_ = meta.resource_version, meta.continue_
+
+    def _decide(self) -> None:
+        """Once the first item has begun, or should have: whether the list can be taken apart."""
+        at = self._buffer.find(self.FIRST, 0, LONGEST_HEAD)
+        if at < 0 and len(self._buffer) < LONGEST_HEAD:
+            return
+        self._undecided = self._apart = False
+        opening = at + len(b'"items":[')
+        with contextlib.suppress(*DECODE_ERRORS):
+            if at >= 0:
+                self._head = decode_list(bytes(self._buffer[:opening]) + b"]}")
+                self._opening, self._apart = b'{"items":[', True
+                del self._buffer[:opening]
+
+    def _objects(self, pieces: list[bytes]) -> Iterator[Object]:
+        """Items; `BETWEEN` has taken the beginning off all but the first, and its last brace off each."""
+        beginning = b""
+        for number, piece in enumerate(pieces):
+            try:
+                found = self._kind.from_json(b"%b%b}" % (beginning, piece))
+            except DECODE_ERRORS:
+                self._apart = False
+                rest = self.BETWEEN.join(pieces[number:])
+                self._buffer[:0] = b"%b%b}," % (beginning, rest)
+                return
+            yield found
+            beginning = b'{"metadata":{'
 
 
 class ProtobufList:

@@ -18,11 +18,11 @@ Operator = Literal["=", "!=", "in", "notin", "exists", "!", ">", "<"]
 LONGEST_SELECTOR = 2048
 
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _KEY = re.compile(rf"((?=[^/]{{1,253}}/){_LABEL}(\.{_LABEL})*/)?{_NAME}")
 _VALUE = re.compile(rf"({_NAME})?")
-_WHOLE = re.compile(r"-?[0-9]{1,19}")
-_TOKEN = re.compile(r"\s*(?:(?P<mark>==|!=|[=!<>(),])|(?P<word>[^\s=!<>(),]+))")
+_DIGITS = re.compile(r"[+-]?[0-9]{1,63}")
+_TOKEN = re.compile(r"[ \t\r\n]*(?:(?P<mark>==|!=|[=!<>(),])|(?P<word>[^ \t\r\n=!<>(),]+))")
 
 
 @attrs.frozen(order=True)
@@ -56,9 +56,10 @@ class Requirement:
                 return there and value in self.values
             case "!=" | "notin":
                 return not there or value not in self.values
-        if not there or not _WHOLE.fullmatch(value):
+        number, bound = whole(value), int(self.values[0])
+        if number is None:
             return False
-        return int(value) > int(self.values[0]) if self.operator == ">" else int(value) < int(self.values[0])
+        return number > bound if self.operator == ">" else number < bound
 
 
 @attrs.frozen
@@ -73,6 +74,12 @@ class Selector:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether these labels fulfil all of it."""
         return all(requirement.holds(labels) for requirement in self.requirements)
+
+
+def whole(text: str) -> int | None:
+    """A whole number of 64 bits, None where it is none."""
+    number = int(text) if _DIGITS.fullmatch(text) else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 def read(text: str) -> Selector:
@@ -155,9 +162,10 @@ class _Reader:
 
     def _number(self) -> str:
         word = self._take()
-        if not _WHOLE.fullmatch(word):
-            raise self._wrong(word, "a whole number is wanted")
-        return str(int(word))
+        number = whole(word)
+        if number is None or not _VALUE.fullmatch(word):  # a label's value has no sign
+            raise self._wrong(word, "a whole number is wanted, without a sign")
+        return str(number)
 
     def _checked(self, word: str) -> str:
         if not _VALUE.fullmatch(word):

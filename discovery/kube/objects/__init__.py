@@ -5,7 +5,7 @@ One file a kind, and `wire` for what all have. Fields that nobody reads are not 
 
 from .endpoints import EndpointsBody, decode_endpoints, decode_endpoints_line
 from .nodes import NodeBody, decode_node, decode_node_line
-from .pods import PodBody, decode_pod, decode_pod_line
+from .pods import ContainerPort, PodBody, decode_pod, decode_pod_line, decode_pod_whole
 from .services import ServiceBody, ServicePort, ServiceSpec, decode_service, decode_service_line
 from .slices import (
     Conditions,
@@ -45,6 +45,7 @@ __all__ = [
     "SERVICE_NAME",
     "Body",
     "Conditions",
+    "ContainerPort",
     "Endpoint",
     "EndpointPort",
     "EndpointsBody",
@@ -75,6 +76,7 @@ __all__ = [
     "decode_node_line",
     "decode_pod",
     "decode_pod_line",
+    "decode_pod_whole",
     "decode_service",
     "decode_service_line",
     "decode_slice",

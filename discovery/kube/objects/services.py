@@ -31,6 +31,8 @@ class ServiceSpec(msgspec.Struct, gc=False, frozen=True, rename="camel"):
     external_traffic_policy: str | None = None
     traffic_distribution: str | None = None
     publish_not_ready_addresses: bool = False
+    ip_families: tuple[str, ...] | None = None
+    load_balancer_class: str | None = None
 
 
 class IngressPort(msgspec.Struct, gc=False, frozen=True):
@@ -83,6 +85,11 @@ class ServiceBody(msgspec.Struct, gc=False, frozen=True):
     def ports(self) -> tuple[ServicePort, ...]:
         """Its ports, also where the field is null."""
         return self.spec.ports or ()
+
+    @property
+    def ingress(self) -> tuple[Ingress, ...]:
+        """What its load balancer has, where it is of a type that has one."""
+        return (self.status.load_balancer.ingress or ()) if self.spec.type == "LoadBalancer" else ()
 
 
 decode_service, decode_service_line = decoders(ServiceBody)
