@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from ..errors import DiscoveryError
 from ..version import __version__
-from . import demo, resolve, watch
+from . import demo, explain, rbac, resolve, service, watch
 from .codes import DONE, INTERRUPTED, USAGE, code_of
 from .output import complain
 
-COMMANDS = (resolve, watch, demo)
+COMMANDS = (resolve, watch, explain, service, rbac, demo)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ simulated is held to the real server by one conformance suite that runs against 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from . import statuses
 from .faults import Faults, Request
 from .lists import Options, listed, options_of
 from .objects import KINDS, Json, Key, Kind, Objects
+from .selectors import exact_name
 from .statuses import Refused
 from .watching import Watcher
 
@@ -28,12 +29,20 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 class Api:
-    """Answers requests about `objects`, as `faults` allow. `token` is the only one that is accepted."""
+    """Answers requests about `objects`, as `faults` allow.
 
-    def __init__(self, objects: Objects, faults: Faults, token: str) -> None:
+    Args:
+        objects: what is stored.
+        faults: what goes wrong.
+        token: the only one that is accepted.
+        kinds: those that are served.
+    """
+
+    def __init__(self, objects: Objects, faults: Faults, token: str, kinds: Sequence[Kind] = KINDS) -> None:
         self._objects = objects
         self._faults = faults
         self._token = token
+        self._kinds = kinds
         self.requests: list[Request] = []
         self.listeners: set[Callable[[Request], None]] = set()
 
@@ -49,6 +58,7 @@ class Api:
                 app.router.add_route("*", place, self._handler(kind))
             app.router.add_route("*", places[-1] + "/{name}", self._handler(kind))
         app.router.add_get("/readyz", self._ready)
+        app.router.add_route("*", "/{path:.*}", self._unknown)
         return app
 
     def _handler(self, kind: Kind) -> Any:
@@ -65,7 +75,11 @@ class Api:
             if planned is not None:
                 return planned
             try:
-                self._authorize(request, kind, verb, namespace, name)
+                self._authorize(
+                    request, kind, verb, namespace, name or exact_name(request.query.get("fieldSelector", ""))
+                )
+                if kind not in self._kinds:
+                    return not_served()
                 if verb in ("list", "watch"):
                     return await self._read(request, kind, namespace, watch=watch)
                 return await self._object(request, kind, namespace or "", name)
@@ -78,10 +92,16 @@ class Api:
         await self._faults.going()
         return web.Response(text="ok")
 
+    async def _unknown(self, request: web.Request) -> web.Response:
+        await self._faults.going()
+        if request.headers.get("Authorization") != f"Bearer {self._token}":
+            return web.json_response(statuses.unauthorized().status, status=401)
+        return not_served()
+
     def _authorize(self, request: web.Request, kind: Kind, verb: str, namespace: str | None, name: str) -> None:
         if request.headers.get("Authorization") != f"Bearer {self._token}":
             raise statuses.unauthorized()
-        if self._faults.denies(kind.resource, namespace):
+        if self._faults.denies(kind, verb, namespace, name):
             raise statuses.forbidden(kind, verb, namespace, name)
 
     async def _read(
@@ -171,6 +191,11 @@ class Api:
     def _put(self, kind: Kind, namespace: str, body: Json) -> Json:
         place = {"namespace": namespace} if kind.namespaced else {}
         return self._objects.put(kind, {**body, "metadata": {**body["metadata"], **place}})
+
+
+def not_served() -> web.Response:
+    """What kube-apiserver says at a path that it does not know, such as that of a group it does not have."""
+    return web.Response(status=404, text="404 page not found\n")
 
 
 def _verb(method: str, name: str, *, watch: bool) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import secrets
 import tempfile
@@ -12,13 +13,18 @@ from typing import Self
 
 from aiohttp import web
 
-from .api import Api
+from . import bodies
+from .api import Api, merged
+from .bodies import ServiceKind
 from .deployment import GRACE, Deployment
 from .faults import Faults, Request
-from .objects import KINDS, Json, Objects
+from .objects import KINDS, Json, Key, Kind, Objects
 from .pods import Handler
+from .service import Place
 
 NODES = (("node-1", "zone-a"), ("node-2", "zone-b"), ("node-3", "zone-c"))
+
+_node_addresses = (f"127.{16 + n // 62500 % 16}.{n // 250 % 250}.{n % 250 + 1}" for n in itertools.count())
 
 
 class FakeCluster:
@@ -32,6 +38,7 @@ class FakeCluster:
     Args:
         namespace: the kubeconfig's own.
         nodes: names and zones; pods are put on them in turn.
+        endpoint_slices: False is a server that is too old to have them: Deployments publish Endpoints instead.
 
     Attributes:
         faults: what goes wrong at the API server.
@@ -40,7 +47,13 @@ class FakeCluster:
         token: the one that it accepts.
     """
 
-    def __init__(self, *, namespace: str = "default", nodes: Sequence[tuple[str, str]] = NODES) -> None:
+    def __init__(
+        self,
+        *,
+        namespace: str = "default",
+        nodes: Sequence[tuple[str, str]] = NODES,
+        endpoint_slices: bool = True,
+    ) -> None:
         self.namespace = namespace
         self.faults = Faults()
         self.token = secrets.token_hex(8)
@@ -48,7 +61,9 @@ class FakeCluster:
         self.kubeconfig = Path()
         self._nodes = nodes
         self._objects = Objects()
-        self._api = Api(self._objects, self.faults, self.token)
+        self._kinds = tuple(kind for kind in KINDS if endpoint_slices or kind.resource != "endpointslices")
+        self._place = Place(self._objects, {name: next(_node_addresses) for name, _ in nodes}, endpoint_slices)
+        self._api = Api(self._objects, self.faults, self.token, self._kinds)
         self._runner: web.AppRunner | None = None
         self._port = 0
         self._deployments: list[Deployment] = []
@@ -59,6 +74,8 @@ class FakeCluster:
 
     async def __aenter__(self) -> Self:
         self.create_namespace(self.namespace)
+        for name, zone in self._nodes:
+            self.apply({"apiVersion": "v1", "kind": "Node", **bodies.node(name, zone, self._place.nodes[name])})
         await self.start_api()
         self.url = f"http://127.0.0.1:{self._port}"
         folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="fake-cluster-")))
@@ -82,6 +99,7 @@ class FakeCluster:
         name: str,
         *,
         replicas: int = 1,
+        kind: ServiceKind = "ClusterIP",
         namespace: str | None = None,
         port: int = 80,
         container_port: int = 0,
@@ -93,6 +111,8 @@ class FakeCluster:
         Args:
             name: of the Deployment and of its Service.
             replicas: pods.
+            kind: the Service's type: `ClusterIP`, `NodePort`, `LoadBalancer` (whose address `assign` gives), or
+                `headless`, whose pods have hostnames as those of a StatefulSet.
             namespace: None is the cluster's own.
             port: the Service's, called `http`.
             container_port: the pods'; 0 is any that is free.
@@ -102,9 +122,10 @@ class FakeCluster:
         namespace = namespace or self.namespace
         self.create_namespace(namespace)
         deployment = Deployment(
-            self._objects,
+            self._place,
             namespace,
             name,
+            kind=kind,
             port=port,
             container_port=container_port,
             nodes=self._nodes,
@@ -112,8 +133,7 @@ class FakeCluster:
             handler=handler,
         )
         self._deployments.append(deployment)
-        await deployment.scale(replicas)
-        deployment.publish_service()
+        await deployment.open(replicas)
         return deployment
 
     # Objects
@@ -131,17 +151,36 @@ class FakeCluster:
             ValueError: of a kind that is not simulated.
         """
         wanted = body.get("apiVersion"), body.get("kind")
-        kind = next((kind for kind in KINDS if (kind.api_version, kind.kind) == wanted), None)
+        kind = next((kind for kind in self._kinds if (kind.api_version, kind.kind) == wanted), None)
         if kind is None:
-            raise ValueError(f"{wanted[0]} {wanted[1]} is not simulated: one of {', '.join(k.kind for k in KINDS)}")
+            known = ", ".join(kind.kind for kind in self._kinds)
+            raise ValueError(f"{wanted[0]} {wanted[1]} is not simulated: one of {known}")
         meta = dict(body["metadata"])
         if kind.namespaced:
             self.create_namespace(meta.setdefault("namespace", self.namespace))
         return self._objects.put(kind, {**body, "metadata": meta})
 
+    def patch(self, resource: str, name: str, change: Json, namespace: str | None = None) -> Json:
+        """Change an object by a JSON merge patch, as `kubectl patch --type=merge` does; KeyError where there is none.
+
+        `resource` is the plural, such as `services`; what `change` does not name stays as it is.
+        """
+        kind, key = self._key(resource, name, namespace)
+        stored = self._objects.get(key)
+        if stored is None:
+            raise KeyError(key)
+        return self._objects.put(kind, merged(stored, change))
+
     def delete(self, resource: str, name: str, namespace: str | None = None) -> None:
         """Delete an object; KeyError where there is none. `resource` is the plural, such as `services`."""
-        self._objects.remove((resource, self.namespace if namespace is None else namespace, name))
+        self._objects.remove(self._key(resource, name, namespace)[1])
+
+    def _key(self, resource: str, name: str, namespace: str | None) -> tuple[Kind, Key]:
+        kind = next((kind for kind in self._kinds if kind.resource == resource), None)
+        if kind is None:
+            raise KeyError(resource)
+        place = self.namespace if namespace is None else namespace
+        return kind, (resource, place if kind.namespaced else "", name)
 
     def objects(self, resource: str, namespace: str | None = None) -> list[Json]:
         """What is stored of a resource, such as `pods`, in one namespace or (None) in all; not to be changed."""

@@ -2,20 +2,15 @@
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
-from .objects import KINDS, Json, Objects
+from . import bodies
+from .bodies import ServiceKind
+from .objects import KINDS
 from .pods import FakePod, Handler
+from .service import FakeService, Place
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-PODS, SERVICES, SLICES = (
-    next(kind for kind in KINDS if kind.resource == r) for r in ("pods", "services", "endpointslices")
-)
-
-PER_SLICE = 100
-"""Endpoints of one slice (endpointslice controller: --max-endpoints-per-slice)."""
+PODS = next(kind for kind in KINDS if kind.resource == "pods")
 
 GRACE = 0.2
 """Seconds between a pod's end being announced and its SIGTERM, as a preStop hook gives: default of `deploy`."""
@@ -28,26 +23,27 @@ class Deployment:
 
     def __init__(
         self,
-        objects: Objects,
+        place: Place,
         namespace: str,
         name: str,
         *,
+        kind: ServiceKind,
         port: int,
         container_port: int,
-        nodes: "Sequence[tuple[str, str]]",
+        nodes: Sequence[tuple[str, str]],
         grace: float,
         handler: Handler | None,
     ) -> None:
         self.namespace = namespace
         self.name = name
         self.port = port
-        self._objects = objects
+        self._service = FakeService(place, namespace, name, kind, port)
+        self._objects = place.objects
         self._container_port = container_port
         self._nodes = nodes
         self._grace = grace
         self._handler = handler
         self._pods: list[FakePod] = []
-        self._slices: dict[FakePod, int] = {}
         self._made = 0
 
     def __repr__(self) -> str:
@@ -69,6 +65,16 @@ class Deployment:
     def target(self) -> str:
         """The target of its port."""
         return f"endpoints://{self.namespace}/{self.name}:http"
+
+    @property
+    def cluster_ip(self) -> str:
+        """The Service's own address, "" where it is headless. What connects to it is carried on to a pod."""
+        return self._service.cluster_ip
+
+    @property
+    def node_port(self) -> int:
+        """The port that every node has for it, 0 where its kind has none. Connections are carried on to a pod too."""
+        return self._service.node_port
 
     async def scale(self, replicas: int) -> None:
         """Start pods, or end the newest ones in good order, until there are so many.
@@ -108,7 +114,7 @@ class Deployment:
     def set_ready(self, pod: FakePod, ready: bool) -> None:
         """What its readiness probe says from now on."""
         pod.ready = ready
-        self._publish(self._slices[pod])
+        self._tell(pod)
 
     async def remove(self, pod: FakePod) -> None:
         """Delete a pod: one that runs ends in good order, one that does not is forgotten at once."""
@@ -117,28 +123,34 @@ class Deployment:
         else:
             self._forget(pod)
 
+    async def assign(self, *addresses: str) -> None:
+        """Give its load balancer these addresses or host names, in place of those it had; none takes them all away.
+
+        At an address of 127.0.0.0/8 it really takes connections, with the Service's port, where that is above 1023 or
+        this process may use lower ones.
+        """
+        await self._service.assign(addresses)
+
     async def aclose(self) -> None:
         """End every process at once."""
+        await self._service.aclose()
         await asyncio.gather(*(pod.kill() for pod in self._pods))
 
     # As the controllers do
 
-    def publish_service(self) -> None:
-        """Write the Service, and its slice without endpoints."""
-        port = {"name": "http", "protocol": "TCP", "port": self.port, "targetPort": "http"}
-        spec = {"type": "ClusterIP", "clusterIP": "10.96.0.10", "selector": {"app": self.name}, "ports": [port]}
-        self._objects.put(SERVICES, {"metadata": self._meta(self.name), "spec": spec})
-        self._publish(0)
+    async def open(self, replicas: int) -> None:
+        """Start so many pods, and then show the Service."""
+        await self.scale(replicas)
+        await self._service.open(self._container_port)
 
     async def _start(self) -> None:
         node, zone = self._nodes[self._made % len(self._nodes)]
-        self._made += 1
-        unique = "".join(random.choices(_ALPHABET, k=5))
-        pod = FakePod(self.namespace, f"{self.name}-{self._made}-{unique}", node, zone)
+        ordinal, self._made = self._made, self._made + 1
+        unique = str(ordinal) if self._service.kind == "headless" else f"{self._made}-{_unique()}"
+        pod = FakePod(self.namespace, f"{self.name}-{unique}", node, zone)
         await pod.start(self._container_port, self._handler)
         self._container_port = pod.port  # where any would do, all have the same from the first on
-        used = list(self._slices.values())
-        self._slices[pod] = next(n for n in range(len(used) + 1) if used.count(n) < PER_SLICE)
+        self._service.add(pod)
         self._pods.append(pod)
         self.set_ready(pod, True)
 
@@ -153,53 +165,14 @@ class Deployment:
     def _forget(self, pod: FakePod) -> None:
         self._pods.remove(pod)
         self._objects.remove((PODS.resource, self.namespace, pod.name))
-        self._publish(self._slices.pop(pod))
+        self._service.remove(pod)
 
-    def _publish(self, number: int) -> None:
-        pods = [pod for pod, at in self._slices.items() if at == number]
-        for pod in pods:
-            self._objects.put(PODS, self._pod(pod))
-        labels = {
-            "kubernetes.io/service-name": self.name,
-            "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-        }
-        body = {
-            "metadata": {**self._meta(f"{self.name}-{number}"), "labels": labels},
-            "addressType": "IPv4",
-            "ports": [{"name": "http", "protocol": "TCP", "port": self._container_port}] if pods else [],
-            "endpoints": [_endpoint(pod) for pod in pods],
-        }
-        self._objects.put(SLICES, body)
-
-    def _pod(self, pod: FakePod) -> Json:
-        ready = "True" if pod.ready else "False"
-        conditions = [{"type": kind, "status": ready} for kind in ("Ready", "ContainersReady")]
-        port = {"name": "http", "containerPort": self._container_port, "protocol": "TCP"}
-        meta = {**self._meta(pod.name), "uid": pod.uid, "labels": {"app": self.name}}
-        if pod.terminating:
-            meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-        return {
-            "metadata": meta,
-            "spec": {"nodeName": pod.node, "containers": [{"name": "web", "image": "fake", "ports": [port]}]},
-            "status": {
-                "phase": "Running",
-                "podIP": pod.address,
-                "podIPs": [{"ip": pod.address}],
-                "conditions": conditions,
-            },
-        }
-
-    def _meta(self, name: str) -> Json:
-        return {"name": name, "namespace": self.namespace}
+    def _tell(self, pod: FakePod) -> None:
+        """The kubelet says how a pod is, and then the controller of endpoints does."""
+        subdomain = self.name if self._service.kind == "headless" else ""
+        self._objects.put(PODS, bodies.pod(pod, self.name, subdomain=subdomain))
+        self._service.publish(pod)
 
 
-def _endpoint(pod: FakePod) -> dict[str, Any]:
-    """As the EndpointSlice controller has it: a terminating pod is never ready, and serves while its probe succeeds."""
-    serving = pod.alive if pod.terminating else pod.ready
-    return {
-        "addresses": [pod.address],
-        "conditions": {"ready": pod.ready and not pod.terminating, "serving": serving, "terminating": pod.terminating},
-        "nodeName": pod.node,
-        "zone": pod.zone,
-        "targetRef": {"kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid},
-    }
+def _unique() -> str:
+    return "".join(random.choices(_ALPHABET, k=5))

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import attrs
 from aiohttp import web
 
-from .objects import Json
+from .objects import Json, Kind
+from .rbac import allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 @attrs.frozen
@@ -36,6 +37,8 @@ class Faults:
     def __init__(self) -> None:
         self._answers: list[_Answer] = []
         self._denied: set[tuple[str, str]] = set()
+        self._by_name: set[tuple[str, str]] = set()
+        self._roles: list[Json] | None = None
         self._going = asyncio.Event()
         self._going.set()
         self.streams: set[Callable[[], None]] = set()
@@ -69,6 +72,17 @@ class Faults:
         """Forbid everything with a resource in a namespace ("" is everywhere), with 403 as RBAC does."""
         self._denied.add((resource, namespace))
 
+    def only_by_name(self, resource: str, namespace: str = "") -> None:
+        """Allow a resource in a namespace ("" is everywhere) only one by one, as rules with `resourceNames` do.
+
+        A list or watch with the field selector `metadata.name=NAME` is such a request, one of the whole is 403.
+        """
+        self._by_name.add((resource, namespace))
+
+    def allow_only(self, roles: "Iterable[Json]") -> None:
+        """Forbid everything but what these Roles and ClusterRoles allow: what `discovery rbac` prints, for example."""
+        self._roles = list(roles)
+
     def stall(self) -> None:
         """Keep every connection open and say nothing more: what a peer that vanished looks like."""
         self._going.clear()
@@ -90,14 +104,19 @@ class Faults:
         """End all faults."""
         self._answers.clear()
         self._denied.clear()
+        self._by_name.clear()
+        self._roles = None
         self.pause = 0.0
         self.resume()
 
     # Asked by the server
 
-    def denies(self, resource: str, namespace: str | None) -> bool:
-        """Whether RBAC has no rule for it."""
-        return (resource, "") in self._denied or (resource, namespace or "") in self._denied
+    def denies(self, kind: Kind, verb: str, namespace: str | None, name: str) -> bool:
+        """Whether RBAC has no rule for it; `name` is "" where a request is for more than one object."""
+        places = {(kind.resource, ""), (kind.resource, namespace or "")}
+        if places & self._denied or (not name and places & self._by_name):
+            return True
+        return self._roles is not None and not allowed(self._roles, kind, verb, namespace, name)
 
     async def going(self) -> None:
         """Wait while stalled."""

@@ -90,7 +90,7 @@ class Objects:
         old = before["metadata"] if before else {}
         same = before is not None and _content(before) == _content(stored)
         stored["metadata"] |= {
-            "uid": old.get("uid") or str(uuid.uuid4()),
+            "uid": old.get("uid") or stored["metadata"].get("uid") or str(uuid.uuid4()),
             "creationTimestamp": old.get("creationTimestamp") or _now(),
             "generation": old.get("generation", 0) + (not same),
             "resourceVersion": str(self.version),

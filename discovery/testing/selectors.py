@@ -7,10 +7,12 @@ from typing import Any
 Predicate = Callable[[Mapping[str, Any]], bool]
 Labels = Mapping[str, str]
 
-_KEY = r"[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?"
-_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?"
+_WORD = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_WORD}"
+_VALUE = rf"(?:{_WORD})?"
 _SET = re.compile(rf"(?P<key>{_KEY})\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)")
 _EQUAL = re.compile(rf"(?P<key>{_KEY})\s*(?P<operator>==?|!=)\s*(?P<value>{_VALUE})")
+_THAN = re.compile(rf"(?P<key>{_KEY})\s*(?P<operator>[<>])\s*(?P<value>[0-9]{{1,18}})")
 _EXISTS = re.compile(rf"(?P<operator>!?)\s*(?P<key>{_KEY})")
 _COMMA = re.compile(r",(?![^()]*\))")
 
@@ -53,9 +55,17 @@ def fields_match(text: str) -> Predicate:
     return matches
 
 
+def exact_name(text: str) -> str:
+    """The only name that a field selector lets through, "" where it lets through several: RBAC goes by it."""
+    found = re.search(r"(?:^|,)metadata\.name==?([^,=]+)(?:,|$)", text)
+    return found[1] if found else ""
+
+
 def _requirement(part: str) -> Callable[[Labels], bool]:
     if found := _SET.fullmatch(part):
         key, values = found["key"], {value.strip() for value in found["values"].split(",")}
+        if not all(re.fullmatch(_VALUE, value) for value in values):
+            raise BadSelector(f"unable to parse requirement: {part!r}")
         if found["operator"] == "in":
             return lambda labels: labels.get(key) in values
         return lambda labels: labels.get(key) not in values
@@ -64,7 +74,21 @@ def _requirement(part: str) -> Callable[[Labels], bool]:
         if found["operator"] == "!=":
             return lambda labels: labels.get(key) != value
         return lambda labels: labels.get(key) == value
+    if found := _THAN.fullmatch(part):
+        return _than(found["key"], found["operator"] == ">", int(found["value"]))
     if found := _EXISTS.fullmatch(part):
         key, absent = found["key"], bool(found["operator"])
         return lambda labels: (key in labels) is not absent
     raise BadSelector(f"unable to parse requirement: {part!r}")
+
+
+def _than(key: str, greater: bool, bound: int) -> Callable[[Labels], bool]:
+    """A value that is no whole number is neither greater nor smaller."""
+
+    def holds(labels: Labels) -> bool:
+        value = labels.get(key, "")
+        if not re.fullmatch(r"[0-9]{1,18}", value):
+            return False
+        return int(value) > bound if greater else int(value) < bound
+
+    return holds

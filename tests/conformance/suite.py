@@ -132,7 +132,12 @@ async def test_a_page_asked_for_after_a_compaction_is_410(api: Endpoint) -> None
 
 # Selectors
 
-LABELS = {"a": {"app": "web", "tier": "front"}, "b": {"app": "web"}, "c": {"app": "db"}, "d": {}}
+LABELS = {
+    "a": {"app": "web", "tier": "front", "size": "10", "example.com/part": "x"},
+    "b": {"app": "web", "size": "9"},
+    "c": {"app": "db", "size": "10e2"},
+    "d": {"empty": ""},
+}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +153,22 @@ LABELS = {"a": {"app": "web", "tier": "front"}, "b": {"app": "web"}, "c": {"app"
         ("app=web,!tier", ["b"]),
         ("app in (web),tier in (front,back)", ["a"]),
         ("", ["a", "b", "c", "d"]),
+        ("size>9", ["a"]),
+        ("size<10", ["b"]),
+        ("size > 8 , size < 10", ["b"]),
+        ("size<010", ["b"]),
+        ("example.com/part", ["a"]),
+        ("example.com/part=x", ["a"]),
+        ("!example.com/part,size", ["b", "c"]),
+        ("empty=", ["d"]),
+        ("app=", []),
+        ("app!=", ["a", "b", "c", "d"]),
+        ("empty in ()", ["d"]),
+        ("app in (web,)", ["a", "b"]),
+        ("app  in\t( db ,web )", ["a", "b", "c"]),
+        ("app notin (web),app notin (db)", ["d"]),
+        ("in=x", []),
+        ("notin", []),
     ],
 )
 async def test_a_label_selector_selects(api: Endpoint, selector: str, names: list[str]) -> None:
@@ -164,7 +185,13 @@ async def test_a_field_selector_selects_by_name(api: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"labelSelector": "app in (web"}, {"labelSelector": "=x"}, {"fieldSelector": "spec.nonsense=1"}]
+    "query",
+    [
+        *({"labelSelector": selector} for selector in ("app in (web", "=x", "app=web,", ",app", "app in web", "a b")),
+        *({"labelSelector": selector} for selector in ("size>x", "size>", "size<-1", "size>+1", "size>1.5", "size>=1")),
+        *({"labelSelector": selector} for selector in ("app=a/b", "-app", "a/b/c", "app in (a b)", "!", "app==,=")),
+        {"fieldSelector": "spec.nonsense=1"},
+    ],
 )
 async def test_a_selector_that_cannot_be_read_is_a_bad_request(api: Endpoint, query: dict[str, str]) -> None:
     answer = await api.list(**query)
@@ -327,3 +354,18 @@ async def test_a_patch_of_an_unknown_type_is_415(api: Endpoint) -> None:
     headers = {"Authorization": f"Bearer {api.token}", "Content-Type": "text/plain"}
     async with api.http.patch(api.url + api.path("a"), data="{}", headers=headers, ssl=api.tls) as response:
         assert response.status == 415
+
+
+async def test_a_path_of_no_group_is_404_in_plain_text(api: Endpoint) -> None:
+    headers = {"Authorization": f"Bearer {api.token}", "Accept": "application/json"}
+    async with api.http.get(f"{api.url}/apis/no.such.group/v1/things", headers=headers, ssl=api.tls) as response:
+        assert (response.status, response.content_type) == (404, "text/plain")
+        assert await response.text() == "404 page not found\n"
+
+
+async def test_a_list_of_one_name_is_of_all_that_its_field_selector_lets_through(api: Endpoint) -> None:
+    await api.put("a")
+    await api.put("b")
+    selector = f"metadata.namespace={api.namespace},metadata.name=a"
+    assert (await api.list(fieldSelector=selector)).names == ["a"]
+    assert (await api.list(fieldSelector="metadata.name=a,metadata.name!=a")).names == []

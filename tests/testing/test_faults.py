@@ -48,6 +48,63 @@ async def test_what_is_denied_is_403_in_the_words_of_rbac(fake_cluster: FakeClus
     assert (await api.list()).status == 200
 
 
+async def test_what_is_allowed_only_by_name_is_read_one_by_one(fake_cluster: FakeCluster, api: Endpoint) -> None:
+    await api.put("a")
+    fake_cluster.faults.only_by_name("services", "default")
+    assert (await api.list()).status == 403
+    assert (await api.list(labelSelector="app=a")).status == 403
+    assert (await api.list(fieldSelector="metadata.name!=a")).status == 403
+    assert (await api.list(fieldSelector="metadata.namespace=default")).status == 403
+    assert (await api.list(fieldSelector="metadata.name=a")).names == ["a"]
+    assert (await api.list(fieldSelector="metadata.namespace=default,metadata.name=a")).names == ["a"]
+    assert (await api.ask("GET", api.path("a"))).status == 200
+    assert (await anext(api.watch(fieldSelector="metadata.name=a")))["type"] == "ADDED"
+    assert (await api.ask("GET", "/api/v1/namespaces/elsewhere/services")).status == 200
+    assert (await api.list(resource="endpointslices")).status == 200
+    fake_cluster.faults.heal()
+    assert (await api.list()).status == 200
+
+
+SERVICES_BY_NAME = {"apiGroups": [""], "resources": ["services"], "resourceNames": ["a"], "verbs": ["list"]}
+ALL_SLICES = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["*"]}
+
+
+def role(kind: str, *rules: object, **metadata: str) -> dict[str, object]:
+    return {"kind": kind, "metadata": {"name": "any", **metadata}, "rules": list(rules)}
+
+
+async def test_only_what_the_given_roles_allow_is_allowed(fake_cluster: FakeCluster, api: Endpoint) -> None:
+    await api.put("a")
+    rules = [
+        role("Role", SERVICES_BY_NAME, ALL_SLICES, namespace="default"),
+        role("RoleBinding", namespace="default"),
+        role("ClusterRole", {"apiGroups": ["*"], "resources": ["nodes"], "verbs": ["get", "list"]}),
+        role("ClusterRole"),
+    ]
+    fake_cluster.faults.allow_only(rules)
+    by_name = {"fieldSelector": "metadata.name=a"}
+    assert (await api.list(**by_name)).names == ["a"]
+    assert (await api.list(**by_name, watch="1")).status == 403, "the verb is another one"
+    assert (await api.list(fieldSelector="metadata.name=b")).status == 403
+    denied = await api.list()
+    assert (denied.status, denied.body["message"].partition(":")[0]) == (403, "services is forbidden")
+    assert (await api.list(resource="endpointslices")).status == 200
+    elsewhere = "/apis/discovery.k8s.io/v1/namespaces/elsewhere/endpointslices"
+    assert (await api.ask("GET", elsewhere)).status == 403, "a Role is for its own namespace"
+    assert (await api.ask("GET", "/apis/discovery.k8s.io/v1/endpointslices")).status == 403
+    assert [(await api.ask("GET", f"/api/v1/{place}")).status for place in ("nodes", "nodes/node-1")] == [200, 200]
+    fake_cluster.faults.allow_only([])
+    assert (await api.ask("GET", "/api/v1/nodes")).status == 403
+    fake_cluster.faults.heal()
+    assert (await api.list()).status == 200
+
+
+async def test_a_refusal_of_one_name_says_the_name(fake_cluster: FakeCluster, api: Endpoint) -> None:
+    fake_cluster.faults.deny("services")
+    answer = await api.list(fieldSelector="metadata.name=a")
+    assert answer.body["message"].startswith('services "a" is forbidden: User')
+
+
 async def test_a_cut_breaks_open_watches_in_the_middle_of_a_line(fake_cluster: FakeCluster, api: Endpoint) -> None:
     await api.put("a")
     events = api.watch()
