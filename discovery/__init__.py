@@ -11,6 +11,7 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from .balancing import Balancer, LeastRequest, Members, Node, RoundRobin
     from .client import Discovery
+    from .definition import LoadBalancerStatus, Service, ServicePort
     from .errors import (
         AccessDenied,
         ApiUnavailable,
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from .lease import Lease
     from .model import Backend, BackendId, Candidate, Change, PodRef, PoolStatus, Snapshot
     from .pool import Pool
-    from .resolvers import Resolver, Sink
+    from .resolvers import Remark, Resolver, Sink
     from .retrying import RetryPolicy
-    from .targets import Endpoints, Static, Target, parse
+    from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, Pods, Static, Target, parse
 
 _HOMES = {
     "balancing": ("Balancer", "LeastRequest", "Members", "Node", "RoundRobin"),
     "client": ("Discovery",),
+    "definition": ("LoadBalancerStatus", "Service", "ServicePort"),
     "errors": (
         "AccessDenied",
         "ApiUnavailable",
@@ -62,9 +64,9 @@ _HOMES = {
     "lease": ("Lease",),
     "model": ("Backend", "BackendId", "Candidate", "Change", "PodRef", "PoolStatus", "Snapshot"),
     "pool": ("Pool",),
-    "resolvers": ("Resolver", "Sink"),
+    "resolvers": ("Remark", "Resolver", "Sink"),
     "retrying": ("RetryPolicy",),
-    "targets": ("Endpoints", "Static", "Target", "parse"),
+    "targets": ("ClusterIP", "Dns", "Endpoints", "LoadBalancer", "NodePort", "Pods", "Static", "Target", "parse"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -76,32 +78,41 @@ __all__ = [
     "Balancer",
     "Candidate",
     "Change",
+    "ClusterIP",
     "ConfigurationError",
     "DeadlineExceeded",
     "Discovery",
     "DiscoveryError",
+    "Dns",
     "Endpoints",
     "Event",
     "InvalidTarget",
     "Lease",
     "LeastRequest",
+    "LoadBalancer",
+    "LoadBalancerStatus",
     "Members",
     "NoBackends",
     "NoEndpoints",
     "Node",
+    "NodePort",
     "NotReady",
     "Overloaded",
     "PodRef",
+    "Pods",
     "Pool",
     "PoolStatus",
     "PortNotFound",
+    "Remark",
     "ResolutionError",
     "Resolver",
     "RetriesExhausted",
     "RetryPolicy",
     "RoundRobin",
     "Route",
+    "Service",
     "ServiceNotFound",
+    "ServicePort",
     "Sink",
     "Snapshot",
     "Static",

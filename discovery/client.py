@@ -5,7 +5,7 @@ import inspect
 import os
 import random
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import aiohttp
 import attrs
 
 from .balancing import Balancer
+from .definition import LoadBalancerStatus, Service
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Hook, emitter
 from .integrations.aiohttp import Directory, Middleware, Route
@@ -25,12 +26,16 @@ from .kube.watches import Watches
 from .lease import FAILURES
 from .pool import Pool, PoolOptions
 from .pools import Pools
+from .reading import Progress
 from .resolvers import Resolver
 from .resolvers.endpoints import endpoints_resolver
+from .resolvers.of_service import cluster_ip_resolver, load_balancer_resolver, node_port_resolver
+from .resolvers.pods import pods_resolver
 from .resolvers.static import StaticResolver
 from .resolvers.topology import Place
 from .retrying import RetryPolicy
-from .targets import Dns, Endpoints, OfService, Pods, Static, Target, parse
+from .services import Services
+from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 CLUSTER_DOMAIN = "cluster.local"
@@ -94,6 +99,8 @@ class Discovery:
         self._forked_off = False
         self._access: Access | None = None
         self._watches: Watches | None = None
+        self._services: Services | None = None
+        self._lookups: "Lookups | None" = None
         self._place = Place(_own(node, "NODE_NAME"), _own(zone, "NODE_ZONE"))
         self._dns = None if dns is None else _servers(dns)
         self._pools = Pools(self._resolver, self._advice, self._emit, self._rng)
@@ -122,11 +129,15 @@ class Discovery:
         self._closed = True
         for directory in tuple(self._directories):
             directory.aclose()
+        if self._services is not None:
+            self._services.close()
         await self._pools.aclose()
         if self._watches is not None:
             await self._watches.aclose()
         if self._access is not None:
             await self._access.aclose()
+        if self._lookups is not None:
+            await self._lookups.aclose()
 
     # Pools
 
@@ -181,6 +192,69 @@ class Discovery:
                 await self._kubernetes().prefetch(namespace)
         except TimeoutError:
             raise NotReady(f"the EndpointSlices of {namespace or 'all namespaces'} did not come in time") from None
+
+    # Services
+
+    async def service(self, name: str, *, namespace: str | None = None, timeout: float | None = 10.0) -> Service:
+        """A Service as it is defined now, or as it last was known while the API server is away.
+
+        Args:
+            name: its own.
+            namespace: likewise; None is the client's own.
+            timeout: seconds to wait for the first answer, None for ever.
+
+        Raises:
+            InvalidTarget: a name or namespace that cannot be one.
+            ServiceNotFound: there is none.
+            AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: it cannot be read, for this reason.
+            NotReady: no answer in time, or one that cannot be read.
+        """
+        return await self._definitions().get(name, self._in(namespace), timeout)
+
+    def watch_service(self, name: str, *, namespace: str | None = None) -> AsyncIterator[Service | None]:
+        """A Service as it is defined now, then each other definition; None while there is none of this name.
+
+        A slow reader misses what was overtaken meanwhile, and is told the newest. While the API server is away nothing
+        is told. It ends with this Discovery.
+
+        Args:
+            name: its own.
+            namespace: likewise; None is the client's own.
+
+        Raises:
+            InvalidTarget: a name or namespace that cannot be one; raised at once.
+            AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: the first answer is that it cannot be
+                read. Later failures are retried, and told as events.
+        """
+        return self._definitions().watch(name, self._in(namespace))
+
+    async def load_balancer(
+        self,
+        name: str,
+        *,
+        namespace: str | None = None,
+        timeout: float | None = 300.0,
+        on_progress: Progress | None = None,
+    ) -> LoadBalancerStatus:
+        """Wait until a Service of the type LoadBalancer has an external address.
+
+        If the Service is deleted meanwhile, the next of its name is waited for.
+
+        Args:
+            name: its own.
+            namespace: likewise; None is the client's own.
+            timeout: seconds for all of it, None for ever. Clouds take one to five minutes.
+            on_progress: called with each definition that has no address yet, the first included, and with None where
+                the Service has been deleted.
+
+        Raises:
+            InvalidTarget: a name or namespace that cannot be one.
+            ServiceNotFound: there is none.
+            NoBackends: it is of another type, or becomes one.
+            AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: it cannot be read, for this reason.
+            NotReady: no address in time.
+        """
+        return await self._definitions().load_balancer(name, self._in(namespace), timeout, on_progress)
 
     # Integrations
 
@@ -260,6 +334,16 @@ class Discovery:
             )
         return target
 
+    def _definitions(self) -> Services:
+        self._check()
+        if self._services is None:
+            domain = self._domain or cluster_domain()
+            self._services = Services(self._kubernetes().subscribe, domain, self._emit)
+        return self._services
+
+    def _in(self, namespace: str | None) -> str:
+        return self._own_namespace() if namespace is None else namespace
+
     def _own_namespace(self) -> str:
         if self._namespace is None:
             self._namespace = own_namespace(self._kubeconfig, self._context)
@@ -269,10 +353,20 @@ class Discovery:
         match target:
             case Endpoints():
                 return endpoints_resolver(target, self._place, self._kubernetes().subscribe, self._emit)
+            case ClusterIP():
+                return cluster_ip_resolver(target, self._kubernetes().subscribe, self._emit)
+            case LoadBalancer():
+                return load_balancer_resolver(target, self._kubernetes().subscribe, self._emit)
+            case NodePort():
+                return node_port_resolver(target, self._kubernetes().subscribe, self._emit)
+            case Pods():
+                return pods_resolver(target, self._kubernetes().subscribe, self._emit)
+            case Dns():
+                from .resolvers.dns import DnsResolver
+
+                return DnsResolver(target, self._resolution(), self._emit, self._rng)
             case Static():
                 return StaticResolver(target)
-            case Pods() | Dns() | OfService():
-                raise NotImplementedError
         return target
 
     def _advice(self, target: Target | Resolver) -> str:
@@ -280,6 +374,13 @@ class Discovery:
         if not isinstance(target, Endpoints) or in_cluster(self._kubeconfig, self._context):
             return ""
         return OUTSIDE.format(target=str(target).partition("://")[2])
+
+    def _resolution(self) -> "Lookups":
+        from .dns.lookups import Lookups
+
+        if self._lookups is None:
+            self._lookups = Lookups(self._dns)
+        return self._lookups
 
     def _kubernetes(self) -> Watches:
         if self._watches is None:

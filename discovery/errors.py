@@ -73,7 +73,17 @@ class PortNotFound(DiscoveryError):
 
 
 class ResolutionError(DiscoveryError):
-    """A name could not be looked up."""
+    """A name could not be looked up in the DNS.
+
+    `reason` tells apart `no-such-name` and `no-data` (the name has no records of this kind), which are answers, from
+    `server-failure`, `timeout` and `unusable` (an answer that cannot be used), which say nothing of the name.
+    `ttl` is for how many seconds an answer holds, 0 where there was none.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", ttl: float = 0.0, next_step: str = "") -> None:
+        self.reason = reason
+        self.ttl = ttl
+        super().__init__(message, next_step=next_step)
 
 
 class Unauthenticated(DiscoveryError):
