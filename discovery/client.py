@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import aiohttp
 import attrs
@@ -19,6 +19,7 @@ from .definition import LoadBalancerStatus, Service
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Hook, emitter
 from .integrations.aiohttp import Directory, Middleware, Route
+from .integrations.aiohttp.hosts import Via
 from .integrations.aiohttp.routes import KeyOf, routes_of
 from .kube.access import Access
 from .kube.credentials import Credentials, in_cluster, own_namespace
@@ -36,6 +37,9 @@ from .resolvers.topology import Place
 from .retrying import RetryPolicy
 from .services import Services
 from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
+
+if TYPE_CHECKING:
+    from .dns.lookups import Lookups
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 CLUSTER_DOMAIN = "cluster.local"
@@ -100,7 +104,7 @@ class Discovery:
         self._access: Access | None = None
         self._watches: Watches | None = None
         self._services: Services | None = None
-        self._lookups: "Lookups | None" = None
+        self._lookups: Lookups | None = None
         self._place = Place(_own(node, "NODE_NAME"), _own(zone, "NODE_ZONE"))
         self._dns = None if dns is None else _servers(dns)
         self._pools = Pools(self._resolver, self._advice, self._emit, self._rng)
@@ -262,6 +266,7 @@ class Discovery:
         self,
         *,
         routes: Mapping[str, Route | Target | str] | None = None,
+        via: Via = "endpoints",
         fallback: Literal["service"] | None = "service",
         ready_timeout: float = 5.0,
         short_names: bool = False,
@@ -274,6 +279,8 @@ class Discovery:
 
         Args:
             routes: by host, the target (or `Route`) that its requests go to.
+            via: "endpoints" sends to a Service's pods; "cluster-ip" to its own address, for meshes that forbid pods'
+                addresses. Headless Services, and pods by their hostname, pass untouched then.
             fallback: "service" sends requests by their name while nothing is known; None fails them with `NotReady`.
             ready_timeout: seconds to wait for a host's first answer before that.
             short_names: take `SVC.NS` and `SVC` for Services too.
@@ -286,6 +293,8 @@ class Discovery:
             InvalidTarget: a route's target cannot be read.
             ConfigurationError: an option cannot be used.
         """
+        if via not in ("endpoints", "cluster-ip"):
+            raise ConfigurationError(f"via={quote(via)} is unknown", next_step='Give "endpoints" or "cluster-ip"')
         if fallback not in ("service", None):
             raise ConfigurationError(f"fallback={quote(fallback)} is unknown", next_step='Give "service" or None')
         if not (ready_timeout == 0 or _above_0(ready_timeout)):
@@ -301,6 +310,7 @@ class Discovery:
             key,
             domain=self._domain or cluster_domain(),
             short_names=short_names,
+            via=via,
         )
         self._directories.add(directory)
         return Middleware(directory, fallback, ready_timeout, self._emit).send

@@ -1,4 +1,4 @@
-"""A gateway calls most of what there is: hold a whole namespace in one watch, and every pool is ready at once."""
+"""A gateway calls most of what there is: hold a whole namespace in two watches, and every pool is ready at once."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ async def main(cluster: FakeCluster) -> None:
             async with disco.pool(f"endpoints://default/service-{number}:http") as pool:
                 await pool.ready(timeout=5)
         lists = len([one for one in cluster.requests if one.verb == "list"])
-        print(SERVICES, "pools ready;", asked, "list before,", lists, "after")
+        print(SERVICES, "pools ready;", asked, "lists before,", lists, "after")
 
 
 async def in_a_simulated_cluster() -> None:

@@ -18,8 +18,13 @@ SAYS = {
     "05_routes.py": r"orders\.internal 200 from alpaca-prod\nlegacy\.internal 200 from legacy\nnowhere: Service.+\n",
     "06_your_own.py": r"picked 192\.0\.2\.10:80 of \['192\.0\.2\.10', '192\.0\.2\.20'\]\n",
     "07_telemetry.py": r"watch\.failed .+\n.+ 2 backends are still offered\nwatch\.recovered .+\nand back: 2 .+\n",
-    "08_gateway.py": r"20 pools ready; 1 list before, 1 after\n",
+    "08_gateway.py": r"20 pools ready; 2 lists before, 2 after\n",
     "09_testing.py": r"(?s).*1 passed.*",
+    "11_pods.py": r"pods of \['orders-v1', 'orders-v2'\]\nanswer: HTTP/1\.0 200 OK\n",
+    "12_service.py": r"(?s)LoadBalancer \[\('http', 8080\)\].+endpoints://default/alpaca-prod:http\n.+has 2 backends\n"
+    r"load balancer pending: True\nand then: \('127\.0\.0\.1',\)\n",
+    "13_outside.py": r"assigned: \('127\.0\.0\.1',\)\nnodes\.internal 200\nbalancer\.internal 200\nnode-1 in ready\n"
+    r"node-2 out: the node has the label .+\nnode-3 in ready\n",
 }
 
 

@@ -49,17 +49,31 @@ async def run(options: argparse.Namespace) -> int:
 
 
 class Trouble:
-    """Says on stderr when what is watched is lost, and when it is found again, once the first answer is there."""
+    """Says on stderr when what is watched is lost, and when all of it is found again, once the first answer is there.
+
+    A target may need several watches, which are lost together: that is said once.
+    """
 
     def __init__(self) -> None:
         self.aloud = False
+        self._lost: set[str] = set()
 
     def take(self, event: Event) -> None:
         """Say so, where it is worth a line."""
-        if self.aloud and event.name in ("watch.failed", "pool.problem"):
-            complain(str(event.data["error"]))
-        if self.aloud and event.name == "watch.recovered":
-            complain(f"{event.subject} can be read again")
+        if event.name == "watch.failed":
+            if not self._lost:
+                self._say(str(event.data["error"]))
+            self._lost.add(event.subject)
+        elif event.name == "watch.recovered":
+            self._lost.discard(event.subject)
+            if not self._lost:
+                self._say(f"{event.subject} can be read again")
+        elif event.name in ("pool.problem", "pool.warning"):
+            self._say(str(event.data.get("error") or event.data.get("warning")))
+
+    def _say(self, line: str) -> None:
+        if self.aloud:
+            complain(line)
 
 
 def show_json(_pool: Pool, change: Change) -> None:

@@ -18,7 +18,7 @@ from ...pool import Pool, PoolOptions
 from ...targets import Target
 from .errors import judge
 from .exchange import Limits, Places
-from .hosts import name_of
+from .hosts import Via, name_of
 from .routes import KeyOf, Route
 
 IDLE = 600.0
@@ -103,6 +103,7 @@ class Directory:
         key: likewise.
         domain: the cluster's.
         short_names: whether `SVC.NS` and `SVC` are names of Services too.
+        via: where requests to Services go.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Directory:
         *,
         domain: str,
         short_names: bool,
+        via: Via = "endpoints",
     ) -> None:
         self._pools = pools
         self._routes = routes
@@ -121,6 +123,7 @@ class Directory:
         self._key = key
         self._domain = domain.strip(".")
         self._short_names = short_names
+        self._via = via
         self.hosts: dict[Place, Host] = {}
         self._foreign: set[Place] = set()
         self._sweeping: asyncio.TimerHandle | None = None
@@ -202,7 +205,8 @@ class Directory:
         if scheme not in SCHEMES or not port:
             return None
         name = name_of(host, self._domain, short_names=self._short_names)
-        return (Route(name.target(port)), name.short) if name else None
+        target = name.target(port, self._via) if name else None
+        return (Route(target), name.short) if name and target else None
 
     def _reopen(self, host: Host) -> None:
         host.unknown, host.opened = None, host.used

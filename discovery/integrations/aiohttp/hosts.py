@@ -3,9 +3,14 @@
 SVC.NS.svc   SVC.NS.svc.DOMAIN   POD.SVC.NS.svc   with short names also   SVC.NS   SVC
 """
 
+from typing import Literal
+
 import attrs
 
-from ...targets import LABEL, Endpoints
+from ...targets import LABEL, ClusterIP, Endpoints
+
+Via = Literal["endpoints", "cluster-ip"]
+"""Where a Service's requests go: to its pods, or to its own address."""
 
 LOCALHOST = "localhost"
 
@@ -19,8 +24,10 @@ class Name:
     pod: str | None = None
     short: bool = False
 
-    def target(self, port: int) -> Endpoints:
-        """The target of this name at a port of the Service."""
+    def target(self, port: int, via: Via = "endpoints") -> Endpoints | ClusterIP | None:
+        """The target of this name at a port of the Service; None where it has none: a pod has no cluster IP."""
+        if via == "cluster-ip":
+            return ClusterIP(self.service, namespace=self.namespace, port=port) if self.pod is None else None
         return Endpoints(self.service, namespace=self.namespace, port=port, hostname=self.pod)
 
 

@@ -44,10 +44,10 @@ async def test_time_in_a_middleware_further_in_is_not_the_backends_fault(scene: 
     deployed = await scene.cluster.deploy("web")
 
     async def slow(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.2)
         return await handler(request)
 
-    retry = RetryPolicy(attempts=1, connect_timeout=0.2, per_try_timeout=0.3)
+    retry = RetryPolicy(attempts=1, connect_timeout=0.8, per_try_timeout=1.0)
     http = await scene.client(retry=retry, inner=(slow,))
     async with http.get(deployed.url) as response:
         assert response.status == 200

@@ -6,7 +6,7 @@ from aiohttp import web
 from yarl import URL
 
 from discovery import LeastRequest, RetryPolicy, RoundRobin, Route
-from discovery.errors import PortNotFound
+from discovery.errors import ConfigurationError, PortNotFound
 from discovery.integrations import aiohttp as integration
 
 from ...until import until
@@ -277,3 +277,36 @@ async def test_a_closed_discovery_refuses_and_open_sessions_say_so(scene: Scene)
 def test_a_middleware_is_what_aiohttp_takes_for_one() -> None:
     middleware: aiohttp.ClientMiddlewareType = integration.Middleware(None, None, 5.0, print).send  # type: ignore[arg-type]
     assert callable(middleware)
+
+
+# To the Service's own address
+
+
+async def test_via_the_cluster_ip_a_request_goes_to_the_services_own_address(scene: Scene) -> None:
+    deployed = await scene.cluster.deploy("web", replicas=2, port=8080)
+    http = await scene.client(via="cluster-ip")
+    for _ in range(4):
+        async with http.get(deployed.url) as response:
+            assert (await response.json())["host"] == "web.default.svc:8080"
+    assert sum(pod.requests for pod in deployed.pods) == 4
+    (backend,) = scene.disco.pool("cluster-ip://default/web:8080").backends
+    assert backend.address == deployed.cluster_ip
+    assert scene.names.asked == []
+    assert "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices" not in {
+        one.path for one in scene.cluster.requests
+    }
+
+
+async def test_via_the_cluster_ip_a_headless_service_and_a_pod_by_its_hostname_pass_untouched(scene: Scene) -> None:
+    web = await scene.cluster.deploy("web", port=8080, kind="headless")
+    scene.names.lead_to(web.pods[0])
+    http = await scene.client(via="cluster-ip")
+    port = web.pods[0].port
+    for host in ("web.default.svc", "web-0.web.default.svc"):
+        await ask(http, f"http://{host}:{port}/")
+    assert scene.names.asked == ["web.default.svc", "web-0.web.default.svc"]
+
+
+async def test_another_via_is_refused(scene: Scene) -> None:
+    with pytest.raises(ConfigurationError, match="cluster-ip"):
+        scene.disco.middleware(via="pods")  # type: ignore[arg-type]
