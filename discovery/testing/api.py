@@ -71,7 +71,7 @@ class Api:
             for listener in tuple(self.listeners):
                 listener(noted)
             await self._faults.going()
-            planned = self._faults.planned(verb)
+            planned = self._faults.planned(verb, kind.resource)
             if planned is not None:
                 return planned
             try:

@@ -29,6 +29,7 @@ class _Answer:
     headers: dict[str, str]
     left: int | None
     verbs: frozenset[str]
+    resource: str
 
 
 class Faults:
@@ -52,6 +53,7 @@ class Faults:
         retry_after: int | None = None,
         message: str = "made to fail",
         verbs: tuple[str, ...] = (),
+        resource: str = "",
     ) -> None:
         """Answer requests with this status, the next `times` of them (None: until healed).
 
@@ -61,12 +63,13 @@ class Faults:
             retry_after: seconds, for the header.
             message: of the Status.
             verbs: only these, as RBAC calls them; none is all.
+            resource: only this one, by its plural; "" is all.
         """
         reason = {401: "Unauthorized", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
         body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status}
         body |= {"message": message, "reason": reason.get(status, "ServiceUnavailable")}
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        self._answers.append(_Answer(status, body, headers, times, frozenset(verbs)))
+        self._answers.append(_Answer(status, body, headers, times, frozenset(verbs), resource))
 
     def deny(self, resource: str, namespace: str = "") -> None:
         """Forbid everything with a resource in a namespace ("" is everywhere), with 403 as RBAC does."""
@@ -122,10 +125,10 @@ class Faults:
         """Wait while stalled."""
         await self._going.wait()
 
-    def planned(self, verb: str) -> web.Response | None:
-        """The answer that was ordered for the next request of this verb."""
+    def planned(self, verb: str, resource: str) -> web.Response | None:
+        """The answer that was ordered for the next request of this verb and resource."""
         for planned in self._answers:
-            if planned.verbs and verb not in planned.verbs:
+            if (planned.verbs and verb not in planned.verbs) or planned.resource not in ("", resource):
                 continue
             if planned.left is not None:
                 planned.left -= 1

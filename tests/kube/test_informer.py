@@ -181,7 +181,7 @@ async def test_a_service_whose_list_fails_is_told_so_and_the_watch_of_the_others
     scene.put("web", "10.0.0.1")
     web = await scene.pool("web")
     await until(lambda: scene.asked("watch"))
-    scene.cluster.faults.answer(429, retry_after=1, verbs=("list",))
+    scene.cluster.faults.answer(429, retry_after=1, verbs=("list",), resource="endpointslices")
     db = scene.disco.pool("endpoints://default/db:http")
     await until(lambda: db.status.last_error)
     scene.put("web", "10.0.0.2")
@@ -208,7 +208,7 @@ async def test_a_watch_that_is_cut_while_a_list_beside_it_hangs_is_taken_up(scen
 
 async def test_a_server_that_calls_every_watch_expired_is_not_asked_without_pause(scene: Scene) -> None:
     scene.put("web", "10.0.0.1")
-    scene.cluster.faults.answer(410, verbs=("watch",))
+    scene.cluster.faults.answer(410, verbs=("watch",), resource="endpointslices")
     pool = await scene.pool("web")
     await until(lambda: len(scene.asked("list")) == 3)
     assert len(scene.said("watch.expired")) >= 2
@@ -347,20 +347,20 @@ async def test_while_the_server_is_away_nothing_changes_and_its_return_is_notice
 
 async def test_429_costs_a_pause_of_what_the_server_asks_for_and_no_list(scene: Scene) -> None:
     scene.put("web", "10.0.0.1")
-    scene.cluster.faults.answer(429, times=4, verbs=("watch",))
+    scene.cluster.faults.answer(429, times=4, verbs=("watch",), resource="endpointslices")
     pool = await scene.pool("web")
-    await until(lambda: len(scene.asked("watch")) + len(scene.asked("watch", "services")) == 6)
+    await until(lambda: len(scene.asked("watch")) == 5)
     scene.put("web", "10.0.0.2")
     await until(lambda: offered(pool) == ["10.0.0.2"])
-    assert (len(scene.asked("list")), len(scene.asked("list", "services"))) == (1, 1)
+    assert len(scene.asked("list")) == 1
 
 
 async def test_an_error_of_the_server_costs_a_list(scene: Scene) -> None:
     scene.put("web", "10.0.0.1")
-    scene.cluster.faults.answer(500, times=2, verbs=("watch",))
+    scene.cluster.faults.answer(500, times=1, verbs=("watch",), resource="endpointslices")
     pool = await scene.pool("web")
-    await until(lambda: len(scene.asked("watch")) + len(scene.asked("watch", "services")) == 4)
-    assert len(scene.asked("list")) + len(scene.asked("list", "services")) == 4
+    await until(lambda: len(scene.asked("watch")) == 2)
+    assert len(scene.asked("list")) == 2
     assert offered(pool) == ["10.0.0.1"]
 
 
@@ -384,7 +384,7 @@ async def test_a_version_from_the_future_is_given_up_for_the_latest(scene: Scene
     pool = await scene.pool("web")
     await until(lambda: scene.asked("watch"))
     message = "Timeout: Too large resource version: 99, current: 5"
-    scene.cluster.faults.answer(504, times=1, message=message, verbs=("watch",))
+    scene.cluster.faults.answer(504, times=1, message=message, verbs=("watch",), resource="endpointslices")
     scene.cluster.faults.cut()
     await until(lambda: len(scene.asked("list")) == 2)
     assert "resourceVersion" not in scene.asked("list")[-1]

@@ -1,0 +1,159 @@
+"""What is followed of a cluster: what stands in for what, what is done without, and what never empties a pool."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from discovery import Discovery
+from discovery.errors import AccessDenied, ApiUnavailable
+from discovery.kube.objects import EndpointsBody, SliceBody
+from discovery.resolvers.endpoints import endpoints_resolver
+from discovery.resolvers.topology import Place
+from discovery.targets import Endpoints
+from discovery.testing import FakeCluster
+
+from ..until import until
+from .scenes import Following, Wire
+from .test_readiness import service_of, slice_of
+
+NO_SUCH = ApiUnavailable("the server does not know this resource", status=404)
+
+
+def resolver(wire: Wire, port: str | int | None = "http", place: Place | None = None) -> Following:
+    target = Endpoints("web", namespace="shop", port=port)
+    return Following(endpoints_resolver(target, place or Place(), wire.subscribe, lambda _: None))
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def web(*addresses: str) -> SliceBody:
+    return slice_of(*addresses)
+
+
+def endpoints_of(*addresses: str) -> EndpointsBody:
+    there = [{"ip": one} for one in addresses]
+    ports = [{"name": "http", "port": 8080}]
+    return msgspec.convert({"subsets": [{"addresses": there, "ports": ports}]}, EndpointsBody)
+
+
+@pytest.fixture
+async def old_cluster() -> AsyncIterator[FakeCluster]:
+    async with FakeCluster(endpoint_slices=False) as cluster:
+        yield cluster
+
+
+# One source of several
+
+
+async def test_nothing_is_known_before_every_source_is_whole() -> None:
+    wire = Wire()
+    async with resolver(wire) as known:
+        wire.tell("endpointslices", web=web("10.0.0.1"))
+        wire.synced("endpointslices")
+        await turns()
+        assert known.synced_at is None
+        wire.synced("services")
+        await turns()
+        assert [one.address for one in known.snapshot().backends] == ["10.0.0.1"]
+
+
+async def test_a_port_by_name_does_without_a_service_that_may_not_be_read() -> None:
+    wire = Wire()
+    async with resolver(wire) as known:
+        wire.tell("endpointslices", web=web("10.0.0.1"))
+        wire.synced("endpointslices")
+        wire.deny("services")
+        await turns()
+        assert (len(known.nodes), known.last_error) == (1, None)
+        assert "may not be read" in known.remarks[0].text
+        wire.tell("services", web=service_of({"name": "http", "port": 80}))
+        wire.synced("services")
+        await turns()
+        assert known.remarks == ()
+
+
+async def test_a_port_by_number_needs_the_service_and_says_so() -> None:
+    wire = Wire()
+    async with resolver(wire, 80) as known:
+        wire.tell("endpointslices", web=web("10.0.0.1"))
+        wire.synced("endpointslices")
+        wire.deny("services")
+        await turns()
+        assert known.synced_at is None
+        assert isinstance(known.last_error, AccessDenied)
+
+
+async def test_a_source_that_breaks_later_takes_nothing_away() -> None:
+    wire = Wire()
+    async with resolver(wire) as known:
+        wire.tell("endpointslices", web=web("10.0.0.1"))
+        wire.synced()
+        await turns()
+        wire.deny("services")
+        wire.feeds["endpointslices"].failed(ApiUnavailable("gone"), 0.0)
+        await turns()
+        assert len(known.nodes) == 1
+        assert isinstance(known.last_error, ApiUnavailable)
+        wire.synced("endpointslices")
+        await turns()
+        assert known.last_error is None
+
+
+# Endpoints where there are no slices
+
+
+async def test_a_server_without_slices_is_asked_for_endpoints(old_cluster: FakeCluster) -> None:
+    deployed = await old_cluster.deploy("web", replicas=2)
+    async with Discovery(kubeconfig=old_cluster.kubeconfig) as disco:
+        for port in ("http", 80, None):
+            pool = disco.pool(Endpoints("web", namespace="default", port=port))
+            await pool.ready(5)
+            assert {one.address for one in pool.backends} == {pod.address for pod in deployed.pods}
+        await deployed.scale(1)
+        await until(lambda: [one.address for one in pool.backends] == [deployed.pods[0].address])
+        assert pool.backends[0].pod is not None
+        assert pool.backends[0].pod.name == deployed.pods[0].name
+        deployed.set_ready(deployed.pods[0], False)
+        await until(lambda: not pool.backends)
+        (candidate,) = pool.explain()
+        assert candidate.reason == "not ready"
+        assert pool.status.last_error is None
+
+
+async def test_a_server_that_learns_slices_is_read_by_them_and_none_is_shown_twice() -> None:
+    wire = Wire()
+    async with resolver(wire) as known:
+        wire.synced("services")
+        wire.feeds["endpointslices"].failed(NO_SUCH, 0.0)
+        await turns()
+        assert wire.asked[-1] == ("endpoints", "shop", "web")
+        wire.tell("endpoints", web=endpoints_of("10.0.0.1", "10.0.0.2"))
+        wire.synced("endpoints")
+        await turns()
+        assert [one.address for one in known.snapshot().backends] == ["10.0.0.1", "10.0.0.2"]
+        wire.feeds["endpoints"].failed(NO_SUCH, 0.0)
+        await turns()
+        assert wire.asked[-1] == ("endpointslices", "shop", "web")
+        assert len(known.nodes) == 2, "what was known holds until the slices are whole"
+        wire.tell("endpointslices", a=web("10.0.0.2", "10.0.0.3"))
+        await turns()
+        wire.synced("endpointslices")
+        await turns()
+        assert [one.address for one in known.snapshot().backends] == ["10.0.0.2", "10.0.0.3"]
+
+
+async def test_a_server_that_knows_neither_is_asked_for_the_one_and_then_the_other_once() -> None:
+    wire = Wire()
+    async with resolver(wire) as known:
+        wire.feeds["endpointslices"].failed(NO_SUCH, 0.0)
+        await turns()
+        for _ in range(5):
+            wire.feeds["endpoints"].failed(NO_SUCH, 0.0)
+            await turns()
+        assert [resource for resource, *_ in wire.asked] == ["endpointslices", "services", "endpoints"]
+        assert known.last_error is NO_SUCH
