@@ -12,14 +12,19 @@ if TYPE_CHECKING:
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
+def is_seconds(value: object) -> bool:
+    """Whether it is a positive, finite number."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value <= sys.float_info.max  # type: ignore[operator] # a number
+
+
 def seconds(*, optional: bool = False) -> Validator:
     """A positive, finite number; with `optional`, None too."""
 
     def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         if value is None and optional:
             return
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (number and 0 < value <= sys.float_info.max):
+        if not is_seconds(value):
             also = ", or None" if optional else ""
             raise ConfigurationError(f"{attribute.name}={quote(value)} is not a number of seconds above 0{also}")
 

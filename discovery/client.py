@@ -1,20 +1,19 @@
 """Discovery: opens what is needed, shares it, closes it. The only place where the parts are wired together."""
 
 import asyncio
-import inspect
 import os
 import random
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 import aiohttp
 import attrs
 
+from . import surroundings
 from .balancing import Balancer
+from .checks import is_seconds
 from .definition import LoadBalancerStatus, Service
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Hook, emitter
@@ -33,16 +32,13 @@ from .resolvers.endpoints import endpoints_resolver
 from .resolvers.of_service import cluster_ip_resolver, load_balancer_resolver, node_port_resolver
 from .resolvers.pods import pods_resolver
 from .resolvers.static import StaticResolver
-from .resolvers.topology import Place
 from .retrying import RetryPolicy
 from .services import Services
+from .surroundings import check_hook, check_names, dns_servers, own_place
 from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
 
 if TYPE_CHECKING:
     from .dns.lookups import Lookups
-
-RESOLV_CONF = Path("/etc/resolv.conf")
-CLUSTER_DOMAIN = "cluster.local"
 
 OUTSIDE = "Pod addresses are seldom routed outside the cluster: from there use node-port://{target} or load-balancer://{target}"
 
@@ -81,16 +77,10 @@ class Discovery:
         on_event: Hook | None = None,
         reconcile: float | None = None,
     ) -> None:
-        if reconcile is not None and not _above_0(reconcile):
+        if reconcile is not None and not is_seconds(reconcile):
             raise ConfigurationError(f"reconcile={quote(reconcile)} is not a number of seconds above 0")
-        _check_hook(on_event)
-        names: dict[str, object] = {"context": context, "namespace": namespace, "cluster_domain": cluster_domain}
-        names |= {"node": node, "zone": zone}
-        for name, value in names.items():
-            if value is not None and not (isinstance(value, str) and value):
-                raise ConfigurationError(f"{name}={quote(value)} is no name")
-        if namespace is not None:
-            Endpoints("any", namespace=namespace)  # says what is wrong with it
+        check_hook(on_event)
+        check_names(context=context, namespace=namespace, cluster_domain=cluster_domain, node=node, zone=zone)
         self._kubeconfig = None if kubeconfig is None else os.fspath(kubeconfig)
         self._context = context
         self._namespace = namespace
@@ -105,8 +95,8 @@ class Discovery:
         self._watches: Watches | None = None
         self._services: Services | None = None
         self._lookups: Lookups | None = None
-        self._place = Place(_own(node, "NODE_NAME"), _own(zone, "NODE_ZONE"))
-        self._dns = None if dns is None else _servers(dns)
+        self._place = own_place(node, zone)
+        self._dns = dns_servers(dns)
         self._pools = Pools(self._resolver, self._advice, self._emit, self._rng)
         self._directories: weakref.WeakSet[Directory] = weakref.WeakSet()  # those with hosts hold themselves
         _open.add(self)
@@ -297,7 +287,7 @@ class Discovery:
             raise ConfigurationError(f"via={quote(via)} is unknown", next_step='Give "endpoints" or "cluster-ip"')
         if fallback not in ("service", None):
             raise ConfigurationError(f"fallback={quote(fallback)} is unknown", next_step='Give "service" or None')
-        if not (ready_timeout == 0 or _above_0(ready_timeout)):
+        if not (ready_timeout == 0 or is_seconds(ready_timeout)):
             raise ConfigurationError(f"ready_timeout={quote(ready_timeout)} is not a number of seconds")
         self._check_home(None)
         self._check_open()
@@ -308,7 +298,7 @@ class Discovery:
             routes_of({} if routes is None else routes),
             _options(balancer, retry, failures),
             key,
-            domain=self._domain or cluster_domain(),
+            domain=self._domain or surroundings.cluster_domain(),
             short_names=short_names,
             via=via,
         )
@@ -347,7 +337,7 @@ class Discovery:
     def _definitions(self) -> Services:
         self._check()
         if self._services is None:
-            domain = self._domain or cluster_domain()
+            domain = self._domain or surroundings.cluster_domain()
             self._services = Services(self._kubernetes().subscribe, domain, self._emit)
         return self._services
 
@@ -404,46 +394,11 @@ class Discovery:
         self._pools.refuse()
 
 
-def _check_hook(hook: object) -> None:
-    if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
-        raise ConfigurationError("on_event is no plain function", next_step="Give def hook(event), not async def")
-
-
-def _own(given: str | None, variable: str) -> str:
-    return os.environ.get(variable, "") if given is None else given
-
-
-def _servers(given: object) -> tuple[str, ...]:
-    """DNS servers, each in its one spelling."""
-    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise ConfigurationError(f"dns={quote(given)} is no list of servers", next_step='Give ["10.0.0.10"]')
-    try:
-        return tuple(str(Dns("x", port=1, server=one).server) for one in given)
-    except InvalidTarget as error:
-        raise ConfigurationError(f"dns={quote(given)} cannot be used: {error}") from error
-
-
-def _above_0(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
 def _options(
     balancer: Balancer | None, retry: RetryPolicy | None, failures: tuple[type[BaseException], ...]
 ) -> PoolOptions:
     given = {"balancer": balancer, "retry": retry}
     return PoolOptions(failures=failures, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-
-
-def cluster_domain(path: Path = RESOLV_CONF) -> str:
-    """The cluster's domain, from the search list that a kubelet writes (`NS.svc.DOMAIN`), else `cluster.local`."""
-    with suppress(OSError, UnicodeDecodeError):
-        for line in path.read_text().splitlines():
-            words = line.split()
-            for name in words[1:] if words[:1] == ["search"] else ():
-                before, mark, domain = name.rstrip(".").partition("svc.")
-                if mark and domain and (not before or before.endswith(".")):
-                    return domain
-    return CLUSTER_DOMAIN
 
 
 def _after_fork() -> None:

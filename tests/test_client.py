@@ -32,8 +32,8 @@ from discovery import (
     Static,
 )
 from discovery.balancing import Picker
-from discovery.client import cluster_domain
 from discovery.lease import FAILURES
+from discovery.surroundings import cluster_domain
 from discovery.testing import FakeCluster
 
 from . import virtual
