@@ -1,4 +1,4 @@
-"""What a client is not told of its surroundings: the cluster domain, its node and zone. And what it is told, checked."""
+"""What surrounds a client and is not told it: the cluster domain, its node and zone. What is told, checked."""
 
 import inspect
 import os
@@ -60,7 +60,7 @@ def check_hook(hook: object) -> None:
         raise ConfigurationError("on_event is no plain function", next_step="Give def hook(event), not async def")
 
 
-def dns_servers(given: Sequence[str] | None) -> tuple[str, ...] | None:
+def dns_servers(given: object) -> tuple[str, ...] | None:
     """DNS servers, each in its one spelling; None is as resolv.conf has them.
 
     Raises:

@@ -7,6 +7,7 @@ from ..kube.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from ..targets import Endpoints
 from .derived import Derived
 from .following import Following, Source, Subscribe
+from .plain import PlainEndpoints
 from .readiness import EndpointSet
 from .topology import Place
 
@@ -28,7 +29,7 @@ def endpoints_resolver(target: Endpoints, place: Place, subscribe: Subscribe, em
 
     def plan() -> tuple[Derived, Sequence[Source]]:
         found = EndpointSet(target, place)
-        old = Source(ENDPOINTS, namespace, service, found.put_endpoints)
+        old = Source(ENDPOINTS, namespace, service, PlainEndpoints(found.put).put)
         denied = None if isinstance(target.port, int) else lambda _: found.unserved()
         return found, (
             Source(ENDPOINT_SLICES, namespace, service, found.put, instead=old),

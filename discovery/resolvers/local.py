@@ -6,7 +6,7 @@ no ready one. So a node has a usable endpoint if it has either.
 
 from collections import Counter
 
-from ..kube.objects import EndpointsBody, SliceBody
+from ..kube.objects import SliceBody
 from .ports import usable
 
 Spot = tuple[str, str]
@@ -44,15 +44,6 @@ class LocalEndpoints:
         else:
             self._bodies[name] = body
         self._count(name)
-
-    def put_endpoints(self, name: str, body: EndpointsBody | None) -> None:
-        """Take plain Endpoints, from a server without slices, as the slices that they would be."""
-        prefix = f"{name} "  # no slice has such a name
-        slices = {prefix + part: one for part, one in (body.slices() if body is not None else ())}
-        for gone in [one for one in self._bodies if one.startswith(prefix) and one not in slices]:
-            self.put(gone, None)
-        for part, one in slices.items():
-            self.put(part, one)
 
     def serve(self, port: str | None) -> None:
         """The port that is meant, by its name in the slices; None where there is none."""

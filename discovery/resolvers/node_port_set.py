@@ -7,7 +7,7 @@ what concerns the Service as a whole is looked at again for all.
 from collections import defaultdict
 
 from ..errors import DiscoveryError, NoBackends, quote
-from ..kube.objects import EndpointsBody, NodeBody, ServiceBody, ServicePort, SliceBody
+from ..kube.objects import NodeBody, ServiceBody, ServicePort, SliceBody
 from ..model import Backend, BackendId
 from ..targets import NodePort
 from . import Remark
@@ -78,11 +78,6 @@ class NodePortSet(Derived):
     def put_slice(self, name: str, body: SliceBody | None) -> None:
         """Take a slice of the Service as it is now; None where it is gone."""
         self._local.put(name, body)
-        self._see(True)
-
-    def put_endpoints(self, name: str, body: EndpointsBody | None) -> None:
-        """Take the Service's plain Endpoints, from a server without slices."""
-        self._local.put_endpoints(name, body)
         self._see(True)
 
     def unseen(self) -> None:

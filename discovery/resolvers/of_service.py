@@ -9,6 +9,7 @@ from .address_set import AddressSet, ClusterIPSet, LoadBalancerSet
 from .derived import Derived
 from .following import Following, Source, Subscribe
 from .node_port_set import NodePortSet
+from .plain import PlainEndpoints
 
 
 def cluster_ip_resolver(target: ClusterIP, subscribe: Subscribe, emit: Hook) -> Following:
@@ -36,7 +37,7 @@ def node_port_resolver(target: NodePort, subscribe: Subscribe, emit: Hook) -> Fo
 
     def plan() -> tuple[Derived, Sequence[Source]]:
         found = NodePortSet(target)
-        old = Source(ENDPOINTS, namespace, service, found.put_endpoints, lambda _: found.unseen())
+        old = Source(ENDPOINTS, namespace, service, PlainEndpoints(found.put_slice).put, lambda _: found.unseen())
         return found, (
             Source(SERVICES, namespace, service, found.serve),
             Source(ENDPOINT_SLICES, namespace, service, found.put_slice, lambda _: found.unseen(), instead=old),

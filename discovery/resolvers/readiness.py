@@ -9,7 +9,7 @@ import ipaddress
 from functools import lru_cache
 
 from ..errors import DiscoveryError, NoBackends, NoEndpoints, ServiceNotFound
-from ..kube.objects import Endpoint, EndpointsBody, Hints, ServiceBody, SliceBody
+from ..kube.objects import Endpoint, Hints, ServiceBody, SliceBody
 from ..model import Backend, BackendId, PodRef
 from ..targets import Endpoints
 from . import Remark
@@ -58,15 +58,6 @@ class EndpointSet(Derived):
         if self._port.learn(self._bodies.values()):
             self._read_all()
         self._apply(name, body)
-
-    def put_endpoints(self, name: str, body: EndpointsBody | None) -> None:
-        """Take plain Endpoints, from a server without slices, as the slices that they would be."""
-        prefix = f"{name} "  # no slice has such a name
-        slices = {prefix + part: one for part, one in (body.slices() if body is not None else ())}
-        for gone in [one for one in self._bodies if one.startswith(prefix) and one not in slices]:
-            self.put(gone, None)
-        for part, one in slices.items():
-            self.put(part, one)
 
     def serve(self, service: ServiceBody | None) -> None:
         """Take the Service as it is now; None where there is none."""

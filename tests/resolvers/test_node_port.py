@@ -16,6 +16,7 @@ from discovery.resolvers.local import LocalEndpoints
 from discovery.resolvers.node_port_set import NodePortSet
 from discovery.resolvers.nodes import why_unfit
 from discovery.resolvers.of_service import node_port_resolver
+from discovery.resolvers.plain import PlainEndpoints
 from discovery.targets import NodePort
 
 from ..until import until
@@ -405,10 +406,11 @@ def test_plain_endpoints_say_the_same_on_a_server_without_slices() -> None:
     subsets = [{"addresses": [{"ip": "10.1.0.1", "nodeName": "n1"}], "ports": ports}]
     subsets += [{"notReadyAddresses": [{"ip": "10.1.0.2", "nodeName": "n2"}], "ports": ports}]
     scene = Scene(service(local=True), slices={})
-    scene.found.put_endpoints("web", msgspec.convert({"subsets": subsets}, EndpointsBody))
+    old = PlainEndpoints(scene.found.put_slice)
+    old.put("web", msgspec.convert({"subsets": subsets}, EndpointsBody))
     scene.take()
     assert scene.places == ["10.0.0.1:30080"]
-    scene.found.put_endpoints("web", None)
+    old.put("web", None)
     scene.take()
     assert scene.places == []
 

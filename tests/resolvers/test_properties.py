@@ -206,7 +206,7 @@ class Wire:
 
 
 def held(name: str, body: Body) -> Object:
-    return Object("shop", name, "", "1", "web", b"", lambda _: body)  # type: ignore[arg-type,return-value]
+    return Object("shop", name, "", "1", "web", b"", lambda _: body)
 
 
 @settings(max_examples=200)

@@ -31,8 +31,8 @@ def at(number: int, *zones: str, nodes: tuple[str, ...] = (), node: str = "", **
 
 FOUR = [at(number, zone) for number, zone in ZONES.items()]
 LOCAL = service_of({"name": "http", "port": 80}, internalTrafficPolicy="Local")
-LEAVING = {"ready": False, "serving": True, "terminating": True}
-DOWN = {"ready": False, "serving": False, "terminating": False}
+LEAVING: dict[str, Any] = {"ready": False, "serving": True, "terminating": True}
+DOWN: dict[str, Any] = {"ready": False, "serving": False, "terminating": False}
 
 
 class View:

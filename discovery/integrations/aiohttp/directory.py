@@ -205,8 +205,10 @@ class Directory:
         if scheme not in SCHEMES or not port:
             return None
         name = name_of(host, self._domain, short_names=self._short_names)
-        target = name.target(port, self._via) if name else None
-        return (Route(target), name.short) if name and target else None
+        if name is None:
+            return None
+        target = name.cluster_ip(port) if self._via == "cluster-ip" else name.target(port)
+        return (Route(target), name.short) if target else None
 
     def _reopen(self, host: Host) -> None:
         host.unknown, host.opened = None, host.used

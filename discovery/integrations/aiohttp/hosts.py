@@ -24,10 +24,12 @@ class Name:
     pod: str | None = None
     short: bool = False
 
-    def target(self, port: int, via: Via = "endpoints") -> Endpoints | ClusterIP | None:
-        """The target of this name at a port of the Service; None where it has none: a pod has no cluster IP."""
-        if via == "cluster-ip":
-            return ClusterIP(self.service, namespace=self.namespace, port=port) if self.pod is None else None
+    def cluster_ip(self, port: int) -> ClusterIP | None:
+        """The Service's own address at a port; None where a pod is named, which has none."""
+        return None if self.pod else ClusterIP(self.service, namespace=self.namespace, port=port)
+
+    def target(self, port: int) -> Endpoints:
+        """The target of this name at a port of the Service."""
         return Endpoints(self.service, namespace=self.namespace, port=port, hostname=self.pod)
 
 
