@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from . import report
 from .figures import Figure
 
-BENCHMARKS = ("first_sync", "pods", "event_latency", "replay", "big_service", "pick", "middleware", "import_time")
+BENCHMARKS = (
+    "first_sync",
+    "pods",
+    "event_latency",
+    "replay",
+    "big_service",
+    "pick",
+    "middleware",
+    "dns_names",
+    "import_time",
+)
 
 
 def measure(names: list[str], runs: int) -> Iterator[Figure]:

@@ -20,6 +20,8 @@ LEVELS: Mapping[str, int] = {
     "pool.filled": logging.INFO,
     "watch.failed": logging.WARNING,
     "watch.recovered": logging.INFO,
+    "dns.failed": logging.WARNING,
+    "dns.recovered": logging.INFO,
     "fallback.started": logging.WARNING,
     "fallback.ended": logging.INFO,
     "resolver.failed": logging.ERROR,

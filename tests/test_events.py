@@ -35,7 +35,7 @@ def test_an_event_is_logged_at_the_level_of_its_name_and_debug_is_for_the_rest(
 def test_what_loses_or_breaks_something_is_worth_a_warning_and_what_is_usual_is_not() -> None:
     aloud = {name for name, level in LEVELS.items() if level >= logging.WARNING}
     assert aloud == {
-        *("pool.empty", "pool.warning", "watch.failed", "fallback.started"),
+        *("pool.empty", "pool.warning", "watch.failed", "dns.failed", "fallback.started"),
         *("resolver.failed", "reader.failed", "hook.failed"),
     }
 

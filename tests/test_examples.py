@@ -20,6 +20,7 @@ SAYS = {
     "07_telemetry.py": r"watch\.failed .+\n.+ 2 backends are still offered\nwatch\.recovered .+\nand back: 2 .+\n",
     "08_gateway.py": r"20 pools ready; 2 lists before, 2 after\n",
     "09_testing.py": r"(?s).*1 passed.*",
+    "10_dns.py": r"picked: True\n\+2 -0: 192\.0\.2\.1 192\.0\.2\.2\n\+1 -1: 192\.0\.2\.2 192\.0\.2\.3\n",
     "11_pods.py": r"pods of \['orders-v1', 'orders-v2'\]\nanswer: HTTP/1\.0 200 OK\n",
     "12_service.py": r"(?s)LoadBalancer \[\('http', 8080\)\].+endpoints://default/alpaca-prod:http\n.+has 2 backends\n"
     r"load balancer pending: True\nand then: \('127\.0\.0\.1',\)\n",

@@ -7,6 +7,9 @@ import attrs
 
 Kind = Literal["A", "AAAA", "SRV"]
 
+ABSENT = ("no-such-name", "no-data")
+"""Reasons of a `ResolutionError` that are answers: the name is not there, or has no records of the kind."""
+
 
 @attrs.frozen(order=True)
 class Srv:
