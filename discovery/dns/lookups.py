@@ -72,7 +72,7 @@ class Lookups:
             except ResolutionError as error:
                 if error.reason not in ABSENT:
                     raise
-                absent.append(error)
+                absent.append(error.with_traceback(None))
             more = one != names[-1]
             if more and absent[-1].reason == "no-data" and await _has(asking, one, OTHER.get(kind), servers, conf):
                 break  # this is the name that is meant, and all its addresses are of the other family

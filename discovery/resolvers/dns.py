@@ -130,13 +130,14 @@ class _Following:
                 self._whole.set()
             if not before.answered or not known.same(before):
                 self._wake.set()
-            await asyncio.sleep(pause(known, self._now(), self._rng, relaxed=self._has_others(question)))
+            first, others = not before.answered, self._has_others(question)
+            await asyncio.sleep(pause(known, self._now(), self._rng, first=first, relaxed=others))
 
     async def _look_up(self, question: Question) -> Answer | ResolutionError:
         try:
             return await self._lookups.find(question.name, question.kind, self._target.server)
         except ResolutionError as error:
-            return error
+            return error.with_traceback(None)  # its frames hold it: a cycle for each question
 
     def _has_others(self, question: Question) -> bool:
         """Whether the name has records of another kind."""

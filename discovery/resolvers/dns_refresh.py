@@ -22,11 +22,14 @@ NEGATIVE_CEILING = 30.0
 """Seconds within which a name is found that had no records, whatever its zone says (stock CoreDNS: 30)."""
 
 EARLIER = 0.1
-"""The part of a TTL by which a question may be early, so that names that were asked for at once part."""
+"""The part of a TTL by which a question may be early, so that clients and names part."""
 
-TICK = 0.25
-"""Seconds. Refreshes are put on multiples of this where they may be early: a process that wakes for many at once spends
-half as much time on each."""
+FIRST_EARLIER = 0.5
+"""The same for the first time: a thousand names of a process that has just started are not all due within a moment."""
+
+TICK = 0.1
+"""Seconds. Refreshes are put on multiples of this, where that is early enough: to wake for several questions at once
+takes half the processor time that it takes for each alone."""
 
 SECOND_LOOK = 0.5
 """Seconds until what a server says to be gone is asked for once more: within a TTL and one second it has left."""
@@ -84,15 +87,25 @@ def step(known: Known, outcome: Answer | ResolutionError, now: float) -> Known:
     return Known(nothing=outcome, heard=now)
 
 
-def pause(known: Known, now: float, rng: random.Random, *, relaxed: bool = False) -> float:
-    """Seconds from `now` until the next lookup; `relaxed` where a name without these records has others that serve."""
+def pause(known: Known, now: float, rng: random.Random, *, first: bool = False, relaxed: bool = False) -> float:
+    """Seconds from `now` until the next lookup.
+
+    Args:
+        known: after the last one.
+        now: the loop's time.
+        rng: spreads them.
+        first: there has been no answer before.
+        relaxed: the name has other records, which serve.
+    """
     if known.failures:
         return min(RETRY_CAP, RETRY * 2.0 ** min(known.failures - 1, 32)) * rng.uniform(0.5, 1.0)
     if known.doubted:
         return SECOND_LOOK
     told = known.answer or known.nothing
     ceiling = CEILING if known.answer is not None or relaxed else NEGATIVE_CEILING
-    ttl = min(told.ttl if told is not None else FLOOR, ceiling)
-    seconds = max(FLOOR, ttl * (1.0 - rng.uniform(0.0, EARLIER)))
-    at_tick = (now + seconds) // TICK * TICK - now
-    return at_tick if at_tick >= max(FLOOR, ttl * (1.0 - EARLIER)) else seconds
+    last = max(FLOOR, min(told.ttl if told is not None else FLOOR, ceiling))
+    earlier = FIRST_EARLIER if first else EARLIER
+    least = max(FLOOR, last * (1.0 - earlier))
+    seconds = max(FLOOR, last * (1.0 - rng.uniform(0.0, earlier)))
+    tick = (now + seconds) // TICK * TICK - now
+    return next((one for one in (tick, tick + TICK) if least <= one <= last), seconds)
