@@ -29,11 +29,14 @@ AUDIT = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
+omitManagedFields: true
 rules:
-- {level: Metadata, verbs: [create, update, patch, delete], resources: [{group: discovery.k8s.io}]}
+- {level: RequestResponse, verbs: [create], resources: [{group: discovery.k8s.io}]}
+- {level: Request, verbs: [update, patch], resources: [{group: discovery.k8s.io}]}
+- {level: Metadata, verbs: [delete], resources: [{group: discovery.k8s.io}]}
 - {level: None}
 """
-"""The API server notes to the microsecond when it wrote a slice: tests measure from there, not from what they saw."""
+"""The API server notes to the microsecond when it wrote a slice, and what: tests measure from there."""
 
 
 class ClusterError(Exception):
@@ -81,10 +84,13 @@ class Cluster:
             child.wait()
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """This thread, and those it starts from now on, live in the control plane's network namespace."""
+    def entered(self, node: str | None = None) -> Iterator[None]:
+        """This thread, and those it starts from now on, live in the network namespace of a node.
+
+        None is the control plane's, which no kube-proxy serves.
+        """
         outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        inside = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+        inside = os.open(f"/run/netns/{self.netns(node) if node else self.name}", os.O_RDONLY)
         try:
             _join(inside)
             yield

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .admin import Object
 
@@ -32,6 +33,14 @@ def deployment(
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": _meta(namespace, name), "spec": spec}
 
 
+def stateful_set(namespace: str, name: str, *, of: str, replicas: int, port: int = 8080) -> Object:
+    """A StatefulSet of the pod server: each pod has a hostname in the domain of the headless Service `of`."""
+    labels = {"app": of}
+    template = {"metadata": {"labels": labels}, "spec": _pod_spec(port, probe=True, pre_stop=0)}
+    spec = {"serviceName": of, "replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": _meta(namespace, name), "spec": spec}
+
+
 def pod(namespace: str, name: str, *, port: int = 8080, node: str | None = None) -> Object:
     """A pod on its own, of no Service; `node` pins it."""
     spec = _pod_spec(port, probe=True, pre_stop=0)
@@ -53,10 +62,10 @@ def _pod_spec(port: int, *, probe: bool, pre_stop: int) -> Object:
     return {"containers": [container], "terminationGracePeriodSeconds": 10}
 
 
-def service(namespace: str, name: str = "web", *, port: int = 8080, kind: str = "ClusterIP") -> Object:
-    """A Service for the Deployment of the same name; its port is called http."""
+def service(namespace: str, name: str = "web", *, port: int = 8080, kind: str = "ClusterIP", **more: Any) -> Object:
+    """A Service for the Deployment of the same name; its port is called http. `more` goes into its spec."""
     ports = [{"name": "http", "port": port, "targetPort": "http"}]
-    spec = {"type": kind, "selector": {"app": name}, "ports": ports}
+    spec = {"type": kind, "selector": {"app": name}, "ports": ports} | more
     return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(namespace, name), "spec": spec}
 
 

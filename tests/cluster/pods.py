@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .admin import Object, path_of
-from .statuses import PodStatus
+from .statuses import PodStatus, node_address
 
 if TYPE_CHECKING:
     from .kubelet import Kubelet
@@ -30,8 +30,9 @@ class Pod:
         self.uid = seen["metadata"]["uid"]
         self.path = path_of({"apiVersion": "v1", "kind": "Pod", "metadata": seen["metadata"]})
         self.node = self.spec.get("nodeName") or kubelet.choose(self.spec.get("nodeSelector") or {})
-        self.address = kubelet.cluster.next_address(self.node)
-        self.ports = [port["containerPort"] for box in self.spec["containers"] for port in box.get("ports", ())] or [80]
+        on_host = self.spec.get("hostNetwork")
+        self.address = node_address(self.node) if on_host else kubelet.cluster.next_address(self.node)
+        self.ports = [port["containerPort"] for port in self._ports()] or [80]
         self.process: Process | None = None
         self.ready = False
         self._notes = seen["metadata"].get("annotations") or {}
@@ -133,8 +134,13 @@ class Pod:
         return self.ready
 
     def _named(self, name: str) -> int:
-        ports = (port for box in self.spec["containers"] for port in box["ports"])
-        return int(next(port["containerPort"] for port in ports if port.get("name") == name))
+        return int(next(port["containerPort"] for port in self._ports() if port.get("name") == name))
+
+    def _ports(self) -> list[Object]:
+        """Those of its containers, then of its sidecars: init containers that go on running."""
+        inits = self.spec.get("initContainers") or ()
+        boxes = (*self.spec["containers"], *(box for box in inits if box.get("restartPolicy") == "Always"))
+        return [port for box in boxes for port in box.get("ports") or ()]
 
     async def _end(self) -> None:
         """What a kubelet does to a deleted pod: the preStop sleep, SIGTERM, and SIGKILL when its time is over."""

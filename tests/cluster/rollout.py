@@ -1,7 +1,9 @@
 """What an operator does to a Deployment, and how to see that it is done."""
 
+from typing import Any
+
 from .admin import Admin, Object
-from .manifests import fresh_name
+from .manifests import deployment, fresh_name, service
 
 
 def slices_path(namespace: str) -> str:
@@ -13,6 +15,23 @@ async def endpoints(admin: Admin, namespace: str, service: str) -> list[Object]:
     selector = f"kubernetes.io/service-name={service}"
     slices = await admin.items(slices_path(namespace), labelSelector=selector)
     return [endpoint for piece in slices for endpoint in piece.get("endpoints") or ()]
+
+
+async def web(
+    admin: Admin, namespace: str, replicas: int, *, kind: str = "ClusterIP", port: int = 8080, **spec: Any
+) -> dict[str, str]:
+    """A Deployment and its Service, both called web; by address, the name of each pod once all are ready.
+
+    `spec` goes into the Service's.
+    """
+    await admin.create(service(namespace, kind=kind, port=port, **spec))
+    await admin.create(deployment(namespace, replicas=replicas))
+    return named(await settled(admin, namespace, "web", replicas))
+
+
+def named(found: list[Object]) -> dict[str, str]:
+    """By address, the name of the pod that an endpoint is."""
+    return {endpoint["addresses"][0]: endpoint["targetRef"]["name"] for endpoint in found}
 
 
 async def settled(admin: Admin, namespace: str, name: str, replicas: int, *, timeout: float = 60.0) -> list[Object]:
