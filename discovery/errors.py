@@ -80,6 +80,8 @@ class ResolutionError(DiscoveryError):
     `ttl` is for how many seconds an answer holds, 0 where there was none.
     """
 
+    reason = ""
+
     def __init__(self, message: str, *, reason: str = "", ttl: float = 0.0, next_step: str = "") -> None:
         self.reason = reason
         self.ttl = ttl

@@ -88,3 +88,10 @@ def test_a_quote_is_whole_up_to_its_limit_and_shows_where_it_was_cut() -> None:
     assert quote("x" * (LONGEST_QUOTE + 1)) == repr("x" * (LONGEST_QUOTE - 1) + "…")
     assert quote("abcdef", 3) == "'ab…'"
     assert quote(5) == "'5'"
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"), [("no-such-name", 5), ("no-data", 5), ("server-failure", 3), ("timeout", 3), ("unusable", 3)]
+)
+def test_a_name_that_is_not_there_ends_a_command_otherwise_than_a_server_that_is_not(reason: str, code: int) -> None:
+    assert code_of(errors.ResolutionError("x", reason=reason)) == code

@@ -16,6 +16,12 @@ CODES: dict[type[errors.DiscoveryError], int] = {
 }
 
 
+NO_ANSWER = ("server-failure", "timeout", "unusable")
+"""Reasons for which nothing is known of a name."""
+
+
 def code_of(error: errors.DiscoveryError) -> int:
     """The exit code for an error; whatever is not in the table could not be reached, or not in time."""
+    if isinstance(error, errors.ResolutionError) and error.reason in NO_ANSWER:
+        return UNREACHABLE
     return next((code for kind, code in CODES.items() if isinstance(error, kind)), UNREACHABLE)
