@@ -18,6 +18,17 @@ def is_seconds(value: object) -> bool:
     return number and 0 < value <= sys.float_info.max  # type: ignore[operator] # a number
 
 
+def check_timeout(value: object) -> None:
+    """A number of seconds from 0 on, or None, which is for ever.
+
+    Raises:
+        ConfigurationError: it is not. A NaN would even put the event loop's timers out of order.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and value >= 0):  # type: ignore[operator] # a number
+        raise ConfigurationError(f"timeout={quote(value)} is not a number of seconds", next_step="None waits for ever")
+
+
 def seconds(*, optional: bool = False) -> Validator:
     """A positive, finite number; with `optional`, None too."""
 

@@ -5,6 +5,7 @@ import os
 import random
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -13,7 +14,7 @@ import attrs
 
 from . import surroundings
 from .balancing import Balancer
-from .checks import is_seconds
+from .checks import check_timeout, is_seconds
 from .definition import LoadBalancerStatus, Service
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Hook, emitter
@@ -34,7 +35,7 @@ from .resolvers.pods import pods_resolver
 from .resolvers.static import StaticResolver
 from .retrying import RetryPolicy
 from .services import Services
-from .surroundings import check_hook, check_names, dns_servers, own_place
+from .surroundings import check_callback, check_names, dns_servers, own_place
 from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Discovery:
     ) -> None:
         if reconcile is not None and not is_seconds(reconcile):
             raise ConfigurationError(f"reconcile={quote(reconcile)} is not a number of seconds above 0")
-        check_hook(on_event)
+        check_callback("on_event", on_event)
         check_names(context=context, namespace=namespace, cluster_domain=cluster_domain, node=node, zone=zone)
         self._kubeconfig = None if kubeconfig is None else os.fspath(kubeconfig)
         self._context = context
@@ -180,6 +181,7 @@ class Discovery:
             DiscoveryError: the first list failed, for this reason. It goes on being tried.
             NotReady: no answer within `timeout` seconds.
         """
+        check_timeout(timeout)
         self._check()
         try:
             async with asyncio.timeout(timeout):
@@ -203,6 +205,7 @@ class Discovery:
             AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: it cannot be read, for this reason.
             NotReady: no answer in time, or one that cannot be read.
         """
+        check_timeout(timeout)
         return await self._definitions().get(name, self._in(namespace), timeout)
 
     def watch_service(self, name: str, *, namespace: str | None = None) -> AsyncIterator[Service | None]:
@@ -220,7 +223,7 @@ class Discovery:
             AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: the first answer is that it cannot be
                 read. Later failures are retried, and told as events.
         """
-        return self._definitions().watch(name, self._in(namespace))
+        return self._at_home(self._definitions().watch(name, self._in(namespace)))
 
     async def load_balancer(
         self,
@@ -248,6 +251,8 @@ class Discovery:
             AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: it cannot be read, for this reason.
             NotReady: no address in time.
         """
+        check_timeout(timeout)
+        check_callback("on_progress", on_progress)
         return await self._definitions().load_balancer(name, self._in(namespace), timeout, on_progress)
 
     # Integrations
@@ -340,6 +345,13 @@ class Discovery:
             domain = self._domain or surroundings.cluster_domain()
             self._services = Services(self._kubernetes().subscribe, domain, self._emit)
         return self._services
+
+    async def _at_home(self, definitions: AsyncIterator[Service | None]) -> AsyncIterator[Service | None]:
+        """These, in the loop that they belong to."""
+        self._check()
+        async with aclosing(definitions):  # type: ignore[type-var] # a generator
+            async for one in definitions:
+                yield one
 
     def _in(self, namespace: str | None) -> str:
         return self._own_namespace() if namespace is None else namespace

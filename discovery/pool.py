@@ -13,7 +13,7 @@ import attrs
 
 from .balancing import Balancer, Key, LeastRequest, Node, Picker
 from .calling import Rules, call
-from .checks import instance
+from .checks import check_timeout, instance
 from .errors import ConfigurationError, DiscoveryError, NoBackends, NotReady, quote
 from .events import Hook
 from .lease import FAILURES, Lease
@@ -164,7 +164,9 @@ class Pool:
 
         Raises:
             NotReady, NoBackends: the time is over; what `pick` would say.
+            ConfigurationError: `timeout` is no number of seconds.
         """
+        check_timeout(timeout)
         return Acquisition(self, key, timeout)
 
     async def call(self, fn: Callable[[Backend], Awaitable[T]], *, idempotent: bool = False, key: Key = None) -> T:
@@ -254,8 +256,10 @@ class Pool:
 
         Raises:
             NotReady: the time is over, or the configuration cannot work; the message and the cause say why.
+            ConfigurationError: `timeout` is no number of seconds.
             RuntimeError: the pool is closed.
         """
+        check_timeout(timeout)
         try:
             async with asyncio.timeout(timeout):
                 while not self.nodes:

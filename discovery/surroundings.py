@@ -50,14 +50,14 @@ def check_names(**names: object) -> None:
         Endpoints("any", namespace=namespace)  # says what is wrong with it
 
 
-def check_hook(hook: object) -> None:
+def check_callback(name: str, callback: object) -> None:
     """A plain function, or None.
 
     Raises:
         ConfigurationError: it is not.
     """
-    if hook is not None and (not callable(hook) or inspect.iscoroutinefunction(hook)):
-        raise ConfigurationError("on_event is no plain function", next_step="Give def hook(event), not async def")
+    if callback is not None and (not callable(callback) or inspect.iscoroutinefunction(callback)):
+        raise ConfigurationError(f"{name} is no plain function", next_step="Give a function by def, not async def")
 
 
 def dns_servers(given: object) -> tuple[str, ...] | None:

@@ -590,3 +590,40 @@ async def test_a_middleware_is_not_made_of_a_closed_discovery_and_not_kept_by_an
         assert len(disco._directories) == 0
     with pytest.raises(RuntimeError, match="closed"):
         disco.middleware()
+
+
+# Times and callbacks that cannot work
+
+
+@pytest.mark.parametrize("timeout", ["5", True, -1, float("nan"), ()])
+async def test_a_time_that_is_none_is_refused_before_anything_waits(fake_cluster: FakeCluster, timeout: Any) -> None:
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig) as disco, disco.pool(NOWHERE) as pool:
+        waits: list[Any] = [
+            lambda: pool.ready(timeout),
+            lambda: disco.service("web", timeout=timeout),
+            lambda: disco.load_balancer("web", timeout=timeout),
+            lambda: disco.prefetch(timeout=timeout),
+        ]
+        for wait in waits:
+            with pytest.raises(ConfigurationError, match="not a number of seconds"):
+                await wait()
+        with pytest.raises(ConfigurationError, match="not a number of seconds"):
+            pool.acquire(timeout=timeout)
+    assert fake_cluster.requests == []
+
+
+@pytest.mark.parametrize("given", [5, asyncio.sleep])
+async def test_progress_is_told_to_a_plain_function(fake_cluster: FakeCluster, given: Any) -> None:
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig) as disco:
+        with pytest.raises(ConfigurationError, match="on_progress is no plain function"):
+            await disco.load_balancer("web", on_progress=given)
+
+
+async def test_definitions_are_followed_in_the_loop_that_asked_for_them(fake_cluster: FakeCluster) -> None:
+    async def elsewhere(found: Any) -> None:
+        await anext(found)
+
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig) as disco:
+        found = disco.watch_service("web")
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, elsewhere(found))

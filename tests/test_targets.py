@@ -183,6 +183,14 @@ def test_what_is_wrong_is_quoted_and_what_was_meant_is_said(text: str, part: str
     "make",
     [
         lambda: Endpoints("web", port=True),
+        lambda: Endpoints(None),  # type: ignore[arg-type]
+        lambda: NodePort("web", address_types="ExternalIP"),
+        lambda: NodePort("web", cordoned="no"),  # type: ignore[arg-type]
+        lambda: Pods(5),
+        lambda: Dns("web"),
+        lambda: Dns(5, port=80),
+        lambda: Dns("web", port=80, server=5),  # type: ignore[arg-type]
+        lambda: Dns("web", srv="yes"),  # type: ignore[arg-type]
         lambda: Endpoints("web", port=0),
         lambda: Endpoints("web", port=1.5),  # type: ignore[arg-type]
         lambda: Endpoints(5),  # type: ignore[arg-type]
@@ -197,7 +205,7 @@ def test_what_is_wrong_is_quoted_and_what_was_meant_is_said(text: str, part: str
         lambda: parse(b"endpoints://web"),  # type: ignore[arg-type]
         lambda: parse("endpoints://" + "x" * 3000),
     ],
-    ids=map(str, range(14)),
+    ids=map(str, range(22)),
 )
 def test_a_typed_target_is_checked_as_its_text_is(make: Any) -> None:
     with pytest.raises(InvalidTarget):

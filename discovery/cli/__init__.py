@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         code: int = asyncio.run(options.run(options))
-        sys.stdout.flush()
+        if sys.stdout is not None:  # `>&-`
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except (DiscoveryError, OSError, ExceptionGroup) as error:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from ..definition import Service
-from ..errors import InvalidTarget
+from ..errors import InvalidTarget, quote
 from ..targets import ClusterIP, Endpoints, LoadBalancer, NodePort, Static, Target
 from .codes import DONE
 from .options import common, discovery
@@ -41,6 +41,8 @@ def service_name(text: str) -> Endpoints:
     try:
         return Endpoints(name, namespace=namespace if slash else None)
     except InvalidTarget as error:
+        if ":" in text:
+            raise argparse.ArgumentTypeError(f"{quote(text)} is no [NS/]SERVICE: leave scheme and port out") from error
         raise argparse.ArgumentTypeError(str(error)) from error
 
 

@@ -5,6 +5,7 @@ import json
 import sys
 from datetime import UTC, datetime
 
+from ..errors import PortNotFound, ResolutionError, ServiceNotFound
 from ..events import Event
 from ..model import Change
 from ..pool import Pool
@@ -38,9 +39,12 @@ async def run(options: argparse.Namespace) -> int:
     async with discovery(options, trouble.take) as disco:
         pool = disco.pool(options.target)
         await answer(pool, options.timeout)
-        if not pool.backends and pool.status.last_error is not None:
-            raise pool.status.last_error
+        problem = pool.status.last_error
+        if not pool.backends and isinstance(problem, ServiceNotFound | PortNotFound | ResolutionError):
+            raise problem  # a slip of the hand, as a rule: what is only empty is waited for
         trouble.aloud = True
+        if not pool.backends and problem is not None:
+            complain(problem)
         show = show_json if options.output == "json" else show_screen if sys.stdout.isatty() else show_lines
         async for change in pool.changes():
             show(pool, change)
@@ -56,16 +60,17 @@ class Trouble:
 
     def __init__(self) -> None:
         self.aloud = False
-        self._lost: set[str] = set()
+        self._lost: dict[str, object] = {}  # and of what kind the error was
 
     def take(self, event: Event) -> None:
         """Say so, where it is worth a line."""
-        if event.name == "watch.failed":
-            if not self._lost:
+        if event.name in ("watch.failed", "watch.retry"):
+            kind = event.data["kind"]
+            if kind not in self._lost.values():
                 self._say(str(event.data["error"]))
-            self._lost.add(event.subject)
+            self._lost[event.subject] = kind
         elif event.name == "watch.recovered":
-            self._lost.discard(event.subject)
+            self._lost.pop(event.subject, None)
             if not self._lost:
                 self._say(f"{event.subject} can be read again")
         elif event.name in ("pool.problem", "pool.warning"):

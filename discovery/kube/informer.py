@@ -161,7 +161,7 @@ class Informer:
         else:
             name = "watch.retry" if self._failing else "watch.failed"
             self._failing = True
-            self._emit(Event(name, self._name(), {"error": str(error)}))
+            self._emit(Event(name, self._name(), {"error": str(error), "kind": type(error).__name__}))
             self._settled.set()
             if not self._taken_elsewhere(error):
                 self._tell_failed(error, now)

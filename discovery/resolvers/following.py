@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..errors import AccessDenied, ApiUnavailable
+from ..errors import AccessDenied, ApiUnavailable, ServiceNotFound
 from ..events import Event, Hook
 from ..kube.kinds import Kind
 from ..kube.objects import DECODE_ERRORS, Object
@@ -113,7 +113,7 @@ class Following:
                     one.judge()
                     await self._take_up(one, turns)
                 if all(one.complete for one in followed):
-                    self._tell(sink, derived, first=first)
+                    self._tell(sink, derived, _unread(followed), first=first)
                     first = False
                 for one in followed:
                     if one.feed.error is not None and not one.done_without:
@@ -122,12 +122,17 @@ class Following:
             for one in followed:
                 one.close()
 
-    def _tell(self, sink: Sink, derived: Derived, *, first: bool) -> None:
+    def _tell(self, sink: Sink, derived: Derived, unread: str, *, first: bool) -> None:
         delta = derived.take()
         if derived.unreadable:
             self._emit(Event("endpoints.skipped", self._name, {"addresses": derived.unreadable}))
             derived.unreadable = 0
-        sink.note(derived.problem())
+        problem = derived.problem()
+        if isinstance(problem, ServiceNotFound) and unread:
+            problem = ApiUnavailable(
+                f"{unread} cannot be read", next_step="Look at it: kubectl get -o yaml", status=200
+            )
+        sink.note(problem)
         sink.remark(derived.remarks())
         if first:
             sink.replace(delta.changed, delta.withheld)  # what an earlier run told may be gone
@@ -138,9 +143,13 @@ class Following:
     async def _take_up(self, one: "_Followed", turns: Turns) -> None:
         for name, held in one.taken():
             if held is None:
+                one.unreadable.discard(name)
                 one.source.put(name, None)
             elif (body := self._read(held)) is not None:
+                one.unreadable.discard(name)
                 one.source.put(name, body)
+            else:
+                one.unreadable.add(name)
             if turns.due():
                 await turns.give()
 
@@ -151,6 +160,11 @@ class Following:
         except DECODE_ERRORS as error:
             self._emit(Event("object.unreadable", f"{held.namespace}/{held.name}", {"error": repr(error)[:200]}))
             return None
+
+
+def _unread(followed: "Iterable[_Followed]") -> str:
+    """An object that cannot be read, as kubectl names it; "" where all can."""
+    return next((f"{one.source.kind.resource}/{name}" for one in followed for name in sorted(one.unreadable)), "")
 
 
 class _Followed:
@@ -170,6 +184,7 @@ class _Followed:
         self._leave: Callable[[], None] | None = None
         self._names: set[str] = set()
         self._left: list[tuple[Source, str]] = []
+        self.unreadable: set[str] = set()
 
     @property
     def complete(self) -> bool:
@@ -214,5 +229,6 @@ class _Followed:
         self.close()
         self._left += [(self.source, name) for name in self._names]
         self._names = set()
+        self.unreadable.clear()
         self.source, self.feed = source, Feed(self._wake)
         self.open()

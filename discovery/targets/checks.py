@@ -26,15 +26,15 @@ HOST = re.compile(rf"(?=.{{1,253}}\.?$){_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
 _ALL_DIGITS = re.compile(r"[0-9.]+")
 
 
-def label(kind: str) -> Callable[[object, Attribute, str | None], None]:
-    """A validator: the name of a Service, a namespace or the like, or None."""
+def label(kind: str, *, optional: bool = True) -> Callable[[object, Attribute, str | None], None]:
+    """A validator: the name of a Service, a namespace or the like; where it is optional, None too."""
 
     def check(_instance: object, _attribute: Attribute, value: str | None) -> None:
-        if value is None:
+        if value is None and optional:
             return
         text = str(value)
         if text is not value or not LABEL.fullmatch(text):
-            hint = "Write it in lower case" if LABEL.fullmatch(text.lower()) else ""
+            hint = "Write it in lower case" if text != text.lower() and LABEL.fullmatch(text.lower()) else ""
             raise InvalidTarget(
                 f"{quoted(value)} is not the name of a {kind}: at most 63 of a-z, 0-9 and -, not at an end",
                 part=text,

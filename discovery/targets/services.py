@@ -30,7 +30,7 @@ class OfService:
         InvalidTarget: a name, port or family that cannot be one.
     """
 
-    service: str = attrs.field(kw_only=False, validator=checks.label("Service"))
+    service: str = attrs.field(kw_only=False, validator=checks.label("Service", optional=False))
     namespace: str | None = attrs.field(default=None, validator=checks.label("namespace"))
     port: str | int | None = attrs.field(default=None, converter=checks.port)
     family: Family = attrs.field(default="prefer-ipv4", validator=checks.family)

@@ -159,7 +159,7 @@ async def test_a_server_that_is_away_or_silent_is_not_reachable(fake_cluster: Fa
     ("name", "says"),
     [
         ("Web", "argument NAME: 'Web' is not the name of a Service"),
-        ("web:80", "'web:80' is not the name of a Service"),
+        ("web:80", "'web:80' is no [NS/]SERVICE: leave scheme and port out"),
         ("a/b/c", "'a/b' is not the name of a namespace"),
         ("/web", "'' is not the name of a namespace"),
         ("", "'' is not the name of a Service"),

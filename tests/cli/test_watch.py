@@ -125,3 +125,24 @@ async def test_a_lost_api_server_is_told_of_once_and_what_is_known_stays(fake_cl
         assert "can be read again" in await running.warned()
         await web.scale(2)
         assert (await read(running))["ready"] == 2
+
+
+async def test_what_is_only_empty_is_waited_for(fake_cluster: FakeCluster) -> None:
+    await fake_cluster.deploy("other")
+    arguments = ("watch", "pods://default/app=web:http", "--output", "json", "--kubeconfig", fake_cluster.kubeconfig)
+    async with started(*arguments) as running:
+        assert "no pod in the namespace default matches app=web" in await running.warned()
+        assert (await read(running))["ready"] == 0
+        await fake_cluster.deploy("web")
+        while (await read(running))["ready"] != 1:
+            pass
+
+
+async def test_another_cause_is_told_where_it_is_lost_for_long(fake_cluster: FakeCluster) -> None:
+    await fake_cluster.deploy("web")
+    async with started("watch", "web", "--output", "json", "--kubeconfig", fake_cluster.kubeconfig) as running:
+        assert (await read(running))["ready"] == 1
+        fake_cluster.faults.deny("endpointslices")
+        fake_cluster.faults.cut()
+        while "does not allow us to" not in (said := await running.warned()):
+            assert "cannot be reached" in said

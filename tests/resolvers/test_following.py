@@ -157,3 +157,19 @@ async def test_a_server_that_knows_neither_is_asked_for_the_one_and_then_the_oth
             await turns()
         assert [resource for resource, *_ in wire.asked] == ["endpointslices", "services", "endpoints"]
         assert known.last_error is NO_SUCH
+
+
+async def test_a_service_that_cannot_be_read_is_not_said_to_be_missing(fake_cluster: FakeCluster) -> None:
+    meta = {"name": "web"}
+    broken = {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"clusterIP": 5, "ports": "none"}}
+    fake_cluster.apply(broken)
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig) as disco:
+        for scheme in ("endpoints", "cluster-ip", "node-port", "load-balancer"):
+            pool = disco.pool(f"{scheme}://default/web:80")
+            await until(lambda pool=pool: pool.status.last_error)  # type: ignore[misc]
+            assert "services/web cannot be read" in str(pool.status.last_error)
+        ports = [{"name": "http", "port": 80}]
+        fake_cluster.apply({**broken, "spec": {"clusterIP": "10.96.0.9", "ports": ports}})
+        pool = disco.pool("cluster-ip://default/web:80")
+        await until(lambda: pool.backends)
+        assert pool.status.last_error is None
