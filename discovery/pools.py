@@ -59,16 +59,7 @@ class Pools:
         key = target, options
         pool = self._pools.get(key)
         if pool is None:
-            resolving = self._resolve(target)
-            resolving.pools += 1
-            pool = self._pools[key] = Pool(
-                resolving.membership,
-                options,
-                emit=self._emit,
-                rng=self._rng,
-                give_back=self.close,
-                far=self._far(target),
-            )
+            pool = self._pools[key] = self._make(target, options)
         self._uses[pool] = key, self._uses.get(pool, (key, 0))[1] + 1
         return pool
 
@@ -83,11 +74,7 @@ class Pools:
             return
         del self._uses[pool], self._pools[key]
         pool.close()
-        resolving = self._resolving[key[0]]
-        resolving.pools -= 1
-        if not resolving.pools:
-            del self._resolving[key[0]]
-            self._end(resolving)
+        self._leave(key[0], self._resolving[key[0]])
 
     def refuse(self) -> None:
         """Let every pool refuse; nothing here is awaited, so it works in a process that was forked."""
@@ -104,6 +91,22 @@ class Pools:
         self._resolving.clear()
         if self._ending:
             await asyncio.wait(self._ending)
+
+    def _make(self, target: Resolved, options: PoolOptions) -> Pool:
+        far = self._far(target)
+        resolving = self._resolve(target)
+        resolving.pools += 1
+        try:  # a balancer may be anybody's
+            return Pool(resolving.membership, options, emit=self._emit, rng=self._rng, give_back=self.close, far=far)
+        except BaseException:
+            self._leave(target, resolving)
+            raise
+
+    def _leave(self, target: Resolved, resolving: _Resolving) -> None:
+        resolving.pools -= 1
+        if not resolving.pools:
+            del self._resolving[target]
+            self._end(resolving)
 
     def _resolve(self, target: Resolved) -> _Resolving:
         resolving = self._resolving.get(target)

@@ -627,3 +627,16 @@ async def test_definitions_are_followed_in_the_loop_that_asked_for_them(fake_clu
         found = disco.watch_service("web")
         with pytest.raises(RuntimeError, match="another event loop"):
             await asyncio.to_thread(asyncio.run, elsewhere(found))
+
+
+async def test_a_policy_that_raises_leaves_nothing_open(fake_cluster: FakeCluster) -> None:
+    @attrs.frozen
+    class Broken:
+        def picker(self, members: Any, rng: Any) -> Any:
+            raise ZeroDivisionError
+
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig) as disco:
+        before = len(asyncio.all_tasks())
+        with pytest.raises(ZeroDivisionError):
+            disco.pool("endpoints://default/web:http", balancer=Broken())
+        await until(lambda: len(asyncio.all_tasks()) == before)

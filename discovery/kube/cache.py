@@ -49,6 +49,10 @@ class Cache:
         """Groups that are read and not held, once there has been a list."""
         return frozenset() if self._everything or not self.synced else self.readers.groups - self.listed
 
+    def names(self, group: Group) -> frozenset[str]:
+        """Of the objects of a group that are held."""
+        return frozenset(self._store.group(group))
+
     def add(self, group: Group, reader: Reader) -> None:
         """Tell this reader of a group from now on, what is held first."""
         self.readers.add(group, reader)

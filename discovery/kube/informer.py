@@ -108,6 +108,10 @@ class Informer:
             reader.failed(*self._error)
         return partial(self._cache.remove, group, reader)
 
+    def names(self, group: Group) -> frozenset[str]:
+        """Of the objects of a group that are held."""
+        return self._cache.names(group)
+
     @property
     def synced(self) -> bool:
         """Whether a list has been whole."""
@@ -207,10 +211,10 @@ class Informer:
 
     async def _watch(self, effect: Watch, stream: _Stream) -> Outcome:
         """Watch to the end of the stream, and widen it as often as a group is added."""
-        while self._cache.missing and not self._cache.listed:  # there is nothing to watch yet
-            await self._fill(stream.version)
-            self._cache.part(stream.version)
         while True:
+            while self._cache.missing and not self._cache.listed:  # there is nothing to watch yet
+                await self._fill(stream.version)
+                self._cache.part(stream.version)
             following = asyncio.create_task(self._follow(effect.seconds, stream))
             try:
                 if not await self._until_widened(following):

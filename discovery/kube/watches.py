@@ -7,7 +7,7 @@ a name after all.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import attrs
@@ -18,9 +18,13 @@ from .access import Access
 from .informer import Informer
 from .kinds import ENDPOINT_SLICES, SERVICES, Kind
 from .readers import Reader
+from .store import Changes
 
 Place = tuple[str, str | None, str | None]
 """A kind's resource; the namespace, None for all; the one group that is watched, None where the watch is shared."""
+
+ONE_BY_ONE = 600.0
+"""Seconds for which names are read one by one after the whole was denied; those that come later ask for it again."""
 
 
 @attrs.define(eq=False)
@@ -43,6 +47,25 @@ class _Subscription:
     leave: Callable[[], None]
 
 
+class _Moved:
+    """A reader that another watch has told of `names`: those that this one has not told by its first sync are gone."""
+
+    def __init__(self, reader: Reader, names: Iterable[str]) -> None:
+        self._reader = reader
+        self._names = set(names)
+        self.failed = reader.failed
+
+    def changed(self, changes: Changes) -> None:
+        self._names -= changes.keys()
+        self._reader.changed(changes)
+
+    def synced(self) -> None:
+        gone, self._names = self._names, set()
+        if gone:
+            self._reader.changed(dict.fromkeys(gone))
+        self._reader.synced()
+
+
 class Watches:
     """Owns every informer and its task; `aclose()` ends them all."""
 
@@ -53,7 +76,7 @@ class Watches:
         self._reconcile = reconcile
         self._open: dict[Place, _Open] = {}
         self._whole: dict[Place, _Open] = {}
-        self._one_by_one: set[tuple[str, str]] = set()
+        self._one_by_one: dict[tuple[str, str], float] = {}  # and until when, in the loop's time
         self._ending: set[asyncio.Task[None]] = set()
 
     def subscribe(self, kind: Kind, namespace: str, group: str, reader: Reader) -> Callable[[], None]:
@@ -93,7 +116,8 @@ class Watches:
 
     def _opened(self, kind: Kind, namespace: str, group: str) -> _Open:
         """The informer that reads this group for all, opened now if it was not."""
-        alone = not kind.shared or (kind.resource, namespace) in self._one_by_one
+        until = self._one_by_one.get((kind.resource, namespace), 0.0)
+        alone = not kind.shared or asyncio.get_running_loop().time() < until
         place: Place = kind.resource, namespace, group if alone else None
         opened = self._open.get(place)
         if opened is None:
@@ -126,14 +150,16 @@ class Watches:
             return False
         resource, namespace, _ = place
         assert namespace is not None
-        self._one_by_one.add((resource, namespace))
+        self._one_by_one[resource, namespace] = asyncio.get_running_loop().time() + ONE_BY_ONE
         self._emit(Event("watch.split", f"{resource} in {namespace}", {"error": str(error)}))
         del self._open[place]
         for one in opened.subscriptions:
+            group = one.namespace, one.group
+            reader = _Moved(one.reader, opened.informer.names(group))
             one.leave()
-            one.opened = self._opened(one.kind, one.namespace, one.group)
+            one.opened = self._opened(one.kind, *group)
             one.opened.subscriptions.add(one)
-            one.leave = one.opened.informer.add((one.namespace, one.group), one.reader)
+            one.leave = one.opened.informer.add(group, reader)
         opened.subscriptions.clear()
         self._end(opened)
         return True

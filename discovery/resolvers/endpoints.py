@@ -30,7 +30,7 @@ def endpoints_resolver(target: Endpoints, place: Place, subscribe: Subscribe, em
     def plan() -> tuple[Derived, Sequence[Source]]:
         found = EndpointSet(target, place)
         old = Source(ENDPOINTS, namespace, service, PlainEndpoints(found.put).put)
-        denied = None if isinstance(target.port, int) else lambda _: found.unserved()
+        denied = None if isinstance(target.port, int) else found.unserved
         return found, (
             Source(ENDPOINT_SLICES, namespace, service, found.put, instead=old),
             Source(SERVICES, namespace, service, lambda _, body: found.serve(body), denied),

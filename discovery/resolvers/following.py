@@ -65,7 +65,8 @@ class Source:
         namespace: "" where the kind has none.
         group: which of them: see `Kind.group_of`.
         put: takes each that changed, by name, read; None where it is gone.
-        denied: called where we may not read these, which are then done without; None where they cannot be.
+        denied: called with the error where we may not read these and never could, which are then done without, and
+            with None when that ends; None where they cannot be done without.
         instead: what is followed where the server does not know this kind.
     """
 
@@ -73,7 +74,7 @@ class Source:
     namespace: str
     group: str
     put: Callable[[str, Any], None]
-    denied: Callable[[AccessDenied], None] | None = None
+    denied: Callable[[Exception | None], None] | None = None
     instead: "Source | None" = None
 
 
@@ -171,25 +172,22 @@ class _Followed:
     """One source, or what is followed instead of it.
 
     Attributes:
-        done_without: we may not read it, and that is borne.
+        done_without: we may not read it and never could, and that is borne.
+        complete: whether all that can be known of it has been taken up.
+        unreadable: the names of its objects that cannot be read.
     """
 
     def __init__(self, source: Source, subscribe: Subscribe, wake: Callable[[], None]) -> None:
         self.source = source
         self.feed = Feed(wake)
-        self.done_without = False
-        self._first = source
+        self.done_without = self._without = self.complete = False
+        self.unreadable: set[str] = set()
         self._subscribe = subscribe
         self._wake = wake
         self._leave: Callable[[], None] | None = None
+        self._first: tuple[Source, Feed, Callable[[], None]] | None = None  # asked on, while another stands in
         self._names: set[str] = set()
         self._left: list[tuple[Source, str]] = []
-        self.unreadable: set[str] = set()
-
-    @property
-    def complete(self) -> bool:
-        """Whether all that can be known of it is."""
-        return self.feed.complete or self.done_without
 
     def open(self) -> None:
         """Follow the source, from nothing."""
@@ -198,14 +196,18 @@ class _Followed:
 
     def close(self) -> None:
         """Follow nothing."""
-        if self._leave is not None:
-            self._leave()
-            self._leave = None
+        leave, self._leave, first, self._first = self._leave, None, self._first, None
+        for end in (leave, first and first[2]):
+            if end is not None:
+                end()
 
     def taken(self) -> Iterable[tuple[str, Object | None]]:
         """What is pending, once. What another source left behind goes as soon as this one has told everything."""
         taken, self.feed.pending = self.feed.pending, {}
-        self._names |= taken.keys()
+        self.complete = self.feed.complete or self.done_without
+        if self.source.instead is not None or self._first is not None:
+            for name, held in taken.items():
+                (self._names.discard if held is None else self._names.add)(name)
         if self.feed.complete:
             for source, name in self._left:
                 source.put(name, None)
@@ -213,22 +215,34 @@ class _Followed:
         return taken.items()
 
     def judge(self) -> None:
-        """Whether an error means that something else is to be followed, or that it goes without."""
+        """Whether something else is to be followed, or that it goes without: what was read once holds on."""
+        if self._first is not None and self._first[1].complete:
+            self._turn_back(*self._first)
         error = self.feed.error[0] if self.feed.error is not None else None
-        self.done_without = isinstance(error, AccessDenied) and self.source.denied is not None
-        if isinstance(error, AccessDenied) and self.source.denied is not None:
-            self.source.denied(error)
-        if not (isinstance(error, ApiUnavailable) and error.status == NO_SUCH_RESOURCE):
-            return
-        if not self.feed.complete and self.source.instead is not None:
-            self._turn_to(self.source.instead)
-        elif self.feed.complete and self.source is not self._first:  # the server is another one than it was
-            self._turn_to(self._first)
+        borne = isinstance(error, AccessDenied) and self.source.denied is not None
+        without = borne and not self.feed.complete
+        if without is not self._without and self.source.denied is not None:
+            self.source.denied(error if without else None)
+        self.done_without, self._without = borne, without
+        unknown = isinstance(error, ApiUnavailable) and error.status == NO_SUCH_RESOURCE
+        if unknown and not self.feed.complete and self.source.instead is not None:
+            self._turn_aside(self.source.instead)
 
-    def _turn_to(self, source: Source) -> None:
-        self.close()
+    def _turn_aside(self, source: Source) -> None:
+        """The first is still asked for: a gateway's 404 is over in a moment, and servers are renewed."""
+        assert self._leave is not None
+        self._first = self.source, self.feed, self._leave
+        self._hand_over(source, Feed(self._wake))
+        self.open()
+
+    def _turn_back(self, source: Source, feed: Feed, leave: Callable[[], None]) -> None:
+        assert self._leave is not None
+        self._leave()
+        self._first, self._leave = None, leave
+        self._hand_over(source, feed)
+
+    def _hand_over(self, source: Source, feed: Feed) -> None:
         self._left += [(self.source, name) for name in self._names]
         self._names = set()
         self.unreadable.clear()
-        self.source, self.feed = source, Feed(self._wake)
-        self.open()
+        self.source, self.feed, self.complete, self._without = source, feed, False, False

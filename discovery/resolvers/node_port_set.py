@@ -78,11 +78,10 @@ class NodePortSet(Derived):
     def put_slice(self, name: str, body: SliceBody | None) -> None:
         """Take a slice of the Service as it is now; None where it is gone."""
         self._local.put(name, body)
-        self._see(True)
 
-    def unseen(self) -> None:
-        """The slices may not be read: every node has to do."""
-        self._see(False)
+    def see(self, denied: Exception | None) -> None:
+        """Whether the slices may be read; where not, every node has to do."""
+        self._see(denied is None)
 
     # What it comes to
 

@@ -37,10 +37,10 @@ def node_port_resolver(target: NodePort, subscribe: Subscribe, emit: Hook) -> Fo
 
     def plan() -> tuple[Derived, Sequence[Source]]:
         found = NodePortSet(target)
-        old = Source(ENDPOINTS, namespace, service, PlainEndpoints(found.put_slice).put, lambda _: found.unseen())
+        old = Source(ENDPOINTS, namespace, service, PlainEndpoints(found.put_slice).put, found.see)
         return found, (
             Source(SERVICES, namespace, service, found.serve),
-            Source(ENDPOINT_SLICES, namespace, service, found.put_slice, lambda _: found.unseen(), instead=old),
+            Source(ENDPOINT_SLICES, namespace, service, found.put_slice, found.see, instead=old),
             Source(NODES, "", ALL_NODES, found.put_node),
         )
 

@@ -61,15 +61,19 @@ class EndpointSet(Derived):
 
     def serve(self, service: ServiceBody | None) -> None:
         """Take the Service as it is now; None where there is none."""
-        self._unserved = False
-        self._service = service
+        was_alias, self._service = self._alias, service
         self._topology.keep_local(service is not None and service.spec.internal_traffic_policy == "Local")
-        if self._port.serve(service):
+        if self._port.serve(service) or was_alias != self._alias:
             self._read_all()
 
-    def unserved(self) -> None:
-        """The Service may not be read."""
-        self._unserved = True
+    @property
+    def _alias(self) -> bool:
+        """Whether it is an ExternalName: slices of what it was before mean nothing (kube-proxy skips it)."""
+        return self._service is not None and self._service.spec.type == "ExternalName"
+
+    def unserved(self, denied: Exception | None) -> None:
+        """Whether the Service may not be read."""
+        self._unserved = denied is not None
 
     def take(self) -> Delta:
         """What changed since it was last asked, once."""
@@ -143,7 +147,7 @@ class EndpointSet(Derived):
         if body.address_type not in ("IPv4", "IPv6"):
             self.unreadable += len(body.endpoints or ())
             return {}
-        if port is None or not port.port:
+        if port is None or not port.port or self._alias:
             return {}
         hostname = self._target.hostname
         entries: dict[Spot, Entry] = {}

@@ -7,10 +7,10 @@
 The last two never empty a pool: whatever the hints lack, all endpoints are for everybody.
 """
 
-from collections.abc import Iterator
+import weakref
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Literal
-
-import attrs
 
 from ..kube.objects import Hints
 from ..model import Backend, BackendId
@@ -18,12 +18,34 @@ from ..model import Backend, BackendId
 Mode = Literal["everywhere", "our node only", "hinted node", "hinted zone"]
 
 
-@attrs.define
 class Place:
-    """Where this client is: "" is not known. A zone that is not told is learnt from an endpoint on our node."""
+    """Where this client is: "" is not known.
 
-    node: str = ""
-    zone: str = ""
+    Args:
+        node: its own.
+        zone: its own; where it is not told, it is that of the endpoints on our node, as long as they agree.
+    """
+
+    def __init__(self, node: str = "", zone: str = "") -> None:
+        self.node = node
+        self._told = zone
+        self._seen: Counter[str] = Counter()
+
+    @property
+    def zone(self) -> str:
+        """Told, or else seen; "" where what is seen disagrees."""
+        return self._told or (next(iter(self._seen)) if len(self._seen) == 1 else "")
+
+    def see(self, zones: Mapping[str, int]) -> None:
+        """So many endpoints more on our node are in these zones; less, where the numbers are below 0."""
+        for zone, count in zones.items():
+            self._seen[zone] += count
+            if self._seen[zone] <= 0:
+                del self._seen[zone]
+
+    def forget(self, zones: Mapping[str, int]) -> None:
+        """Take back what one target has had us see."""
+        self.see({zone: -count for zone, count in zones.items()})
 
 
 class Topology:
@@ -35,6 +57,9 @@ class Topology:
         self._zone = place.zone  # that was counted with
         self._local = False
         self._shown: dict[BackendId, tuple[Backend, Hints | None]] = {}
+        self._on_ours = 0  # of those that are shown
+        self._zones: Counter[str] = Counter()  # of those on our node
+        weakref.finalize(self, place.forget, self._zones).atexit = False
         self._ready = 0
         self._hinted = [0, 0]  # ready ones with a hint for nodes, for zones
         self._ours = [0, 0]  # of these, those that name our node, our zone
@@ -47,8 +72,7 @@ class Topology:
     @property
     def none_is_local(self) -> bool:
         """Whether only endpoints on our node may be used, and there are others only."""
-        on_ours = (backend.node == self._place.node for backend, _ in self._shown.values())
-        return self.mode == "our node only" and bool(self._shown) and not any(on_ours)
+        return self.mode == "our node only" and bool(self._shown) and not self._on_ours
 
     def keep_local(self, local: bool) -> None:
         """Whether the Service's internal traffic policy is Local."""
@@ -60,11 +84,11 @@ class Topology:
             return
         if old is not None and (before := self._shown.pop(old, None)) is not None:
             self._count(*before, -1)
+            self._meet(before[0], -1)
         if new is not None:
             self._shown[new.id] = new, hints
             self._count(new, hints, 1)
-            if not self._place.zone and new.zone and new.node == self._place.node:
-                self._place.zone = new.zone
+            self._meet(new, 1)
 
     def hint(self, key: BackendId, hints: Hints | None) -> bool:
         """Only the hints of an endpoint are others; whether it is shown, and they are."""
@@ -112,6 +136,14 @@ class Topology:
             if self._ours[kind] and self._hinted[kind] == self._ready:
                 return mode  # type: ignore[return-value] # a Mode
         return "everywhere"
+
+    def _meet(self, backend: Backend, one: int) -> None:
+        """An endpoint on our node tells our zone."""
+        if self._place.node and backend.node == self._place.node:
+            self._on_ours += one
+            if backend.zone:
+                self._zones[backend.zone] += one
+                self._place.see({backend.zone: one})
 
     def _count(self, backend: Backend, hints: Hints | None, one: int) -> None:
         """Only ready ones count: the controller gives no hints to others."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from discovery import AccessDenied, Discovery, Event, NotReady
+from discovery.kube import watches
 from discovery.kube.access import Access
 from discovery.kube.credentials import Credentials
 from discovery.kube.kinds import ENDPOINT_SLICES, SERVICES
@@ -178,6 +179,36 @@ async def test_services_that_may_be_read_only_by_their_names_are_watched_one_by_
         one()
         one()
     await until(lambda: scene.open_now() == 1)
+
+
+async def test_what_went_while_the_whole_was_denied_is_told_by_the_watch_of_its_name(scene: Scene) -> None:
+    for name in ("web", "db"):
+        scene.serve(name)
+    readers = [(await scene.reader(name, kind=SERVICES))[0] for name in ("web", "db")]
+    await until(lambda: scene.open_now() == 1)
+    await scene.cluster.stop_api()
+    scene.cluster.delete("services", "web", "shop")
+    scene.cluster.faults.only_by_name("services")
+    await scene.cluster.start_api()
+    await until(lambda: [one.held for one in readers] == [set(), {"db"}])
+
+
+async def test_names_that_come_long_after_the_whole_was_denied_ask_for_it_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watches, "ONE_BY_ONE", 0.3)
+    for name in ("web", "db", "a", "b"):
+        scene.serve(name)
+    scene.cluster.faults.only_by_name("services")
+    for name in ("web", "db"):
+        await scene.reader(name, kind=SERVICES)
+    await until(lambda: scene.open_now() == 2)
+    scene.cluster.faults.heal()
+    (end,) = scene.watches._one_by_one.values()
+    await until(lambda: asyncio.get_running_loop().time() > end)
+    for name in ("a", "b"):
+        await scene.reader(name, kind=SERVICES)
+    await until(lambda: scene.open_now() == 3)
 
 
 async def test_a_service_that_is_added_where_only_names_may_be_read_is_read_by_its_name(scene: Scene) -> None:

@@ -1,6 +1,7 @@
 """What is followed of a cluster: what stands in for what, what is done without, and what never empties a pool."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -8,10 +9,11 @@ import pytest
 
 from discovery import Discovery
 from discovery.errors import AccessDenied, ApiUnavailable
-from discovery.kube.objects import EndpointsBody, SliceBody
+from discovery.kube.objects import EndpointsBody, NodeBody, SliceBody
 from discovery.resolvers.endpoints import endpoints_resolver
+from discovery.resolvers.of_service import node_port_resolver
 from discovery.resolvers.topology import Place
-from discovery.targets import Endpoints
+from discovery.targets import Endpoints, NodePort
 from discovery.testing import FakeCluster
 
 from ..until import until
@@ -136,15 +138,83 @@ async def test_a_server_that_learns_slices_is_read_by_them_and_none_is_shown_twi
         wire.synced("endpoints")
         await turns()
         assert [one.address for one in known.snapshot().backends] == ["10.0.0.1", "10.0.0.2"]
-        wire.feeds["endpoints"].failed(NO_SUCH, 0.0)
-        await turns()
-        assert wire.asked[-1] == ("endpointslices", "shop", "web")
-        assert len(known.nodes) == 2, "what was known holds until the slices are whole"
         wire.tell("endpointslices", a=web("10.0.0.2", "10.0.0.3"))
         await turns()
+        assert len(known.nodes) == 2, "what was known holds until the slices are whole"
         wire.synced("endpointslices")
         await turns()
         assert [one.address for one in known.snapshot().backends] == ["10.0.0.2", "10.0.0.3"]
+
+
+async def test_one_404_of_a_gateway_makes_nobody_follow_plain_endpoints_for_good(fake_cluster: FakeCluster) -> None:
+    fake_cluster.faults.answer(404, times=1, resource="endpointslices")
+    deployed = await fake_cluster.deploy("web")
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig) as disco:
+        pool = disco.pool("endpoints://default/web:http")
+        await until(lambda: [one.address for one in pool.backends] == [deployed.pods[0].address])
+        assert pool.status.last_error is None
+
+
+async def test_a_server_where_everything_is_404_for_a_while_stops_nothing(fake_cluster: FakeCluster) -> None:
+    """A gateway that has lost its server: many pools look for slices and Endpoints at once, and find neither."""
+    await fake_cluster.deploy("a")
+    await fake_cluster.deploy("b")
+    fake_cluster.faults.answer(404, times=1, resource="endpointslices")
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig) as disco:
+        pools = [disco.pool(f"endpoints://default/{name}") for name in ("a:http", "a:80", "b:http")]
+        fake_cluster.faults.answer(404)
+        fake_cluster.faults.cut()
+        late = disco.pool("endpoints://default/b:80")
+        for _ in range(200):  # the loop goes on
+            await asyncio.sleep(0.001)
+        fake_cluster.faults.heal()
+        await until(lambda: all(one.backends for one in (*pools, late)), 10)
+
+
+async def test_a_source_that_could_be_read_once_is_not_done_without_when_it_is_denied_later() -> None:
+    wire = Wire()
+    async with resolver(wire) as known:
+        wire.tell("endpointslices", web=web("10.0.0.1"))
+        wire.tell("services", web=service_of({"name": "http", "port": 80}, sessionAffinity="ClientIP"))
+        wire.synced()
+        await turns()
+        wire.deny("services")
+        await turns()
+        assert [remark.text for remark in known.remarks if "may not be read" in remark.text] == []
+        assert "session affinity" in known.remarks[0].text
+
+
+async def test_the_names_of_what_is_gone_are_not_kept() -> None:
+    wire = Wire()
+    follower = endpoints_resolver(Endpoints("web", namespace="shop", port="http"), Place(), wire.subscribe, print)
+    async with Following(follower) as known:
+        wire.synced()
+        for number in range(50):
+            wire.tell("endpointslices", **{f"s{number}": web("10.0.0.1")})
+            await turns()
+            wire.tell("endpointslices", **{f"s{number}": None})
+            await turns()
+        assert known.nodes == []
+        frames = [held for held in gc.get_objects() if type(held).__name__ == "_Followed"]
+        assert max(len(held._names) for held in frames) == 0
+
+
+async def test_nothing_is_told_while_a_source_that_has_come_whole_is_not_taken_up() -> None:
+    """The Service and the slices come whole while 3,000 nodes are being taken up."""
+    wire, told = Wire(), list[Exception | None]()
+    node = msgspec.convert({"status": {"addresses": [{"type": "InternalIP", "address": "10.9.0.1"}]}}, NodeBody)
+    target = NodePort("web", namespace="shop", port=80)
+    async with Following(node_port_resolver(target, wire.subscribe, print)) as known:
+        wire.tell("nodes", **{f"n{number}": node for number in range(3000)})
+        wire.synced("nodes")
+        for _ in range(2):
+            await asyncio.sleep(0)
+        wire.tell("services", web=service_of({"name": "http", "port": 80, "nodePort": 30080}, type="NodePort"))
+        wire.synced("services", "endpointslices")
+        while known.synced_at is None:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        told.append(known.last_error)
+    assert "does not exist" not in str(told[0])
 
 
 async def test_a_server_that_knows_neither_is_asked_for_the_one_and_then_the_other_once() -> None:

@@ -389,7 +389,7 @@ def test_without_any_usable_endpoint_every_node_would_refuse(slices: dict[str, S
 @pytest.mark.parametrize("local", [False, True])
 def test_where_the_slices_may_not_be_read_every_node_that_is_fit_has_to_do(local: bool) -> None:
     scene = Scene(service(local=local), {**NODES, "n4": node("10.0.0.4", ready="False")}, {})
-    scene.found.unseen()
+    scene.found.see(AccessDenied("no"))
     scene.take()
     assert (scene.places, scene.reasons) == (ALL, {"10.0.0.4": "the node is not ready"})
     assert scene.problem is None
@@ -397,6 +397,7 @@ def test_where_the_slices_may_not_be_read_every_node_that_is_fit_has_to_do(local
     assert [(remark.warning, "may not be read" in remark.text) for remark in remarks] == (
         [(True, True)] if local else []
     )
+    scene.found.see(None)
     assert scene.slice("a", pods_on("n1")).places == (ALL[:1] if local else ALL)
     assert scene.found.remarks() == ()
 

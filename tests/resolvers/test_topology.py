@@ -1,5 +1,6 @@
 """Which endpoints are for whom: kube-proxy's cases (pkg/proxy/topology_test.go), and the laws behind them."""
 
+import gc
 import random
 from typing import Any
 
@@ -199,6 +200,35 @@ def test_our_zone_is_learnt_from_any_endpoint_on_our_node() -> None:
     view = View(node="node-3", zone="")
     assert view.see(*(at(number, zone, zone=zone) for number, zone in ZONES.items())) == [3, 6]
     assert view.place.zone == "a"
+
+
+def test_a_zone_is_not_learnt_from_endpoints_that_disagree_or_are_gone() -> None:
+    view = View(node="node-3", zone="")
+    endpoints = [at(number, zone, zone=zone) for number, zone in ZONES.items()]
+    assert view.see(*endpoints) == [3, 6]
+    liar = at(9, "b", node="node-3", zone="b")
+    assert view.see(*endpoints, liar) == [3, 4, 5, 6, 9]
+    assert view.see(*endpoints) == [3, 6]
+    assert view.see(*endpoints[1:]) == [4, 5, 6], "and it is not known any more"
+
+
+def test_what_one_target_has_told_of_our_zone_goes_with_it() -> None:
+    view = View(node="node-3", zone="")
+    view.see(*(at(number, zone, zone=zone) for number, zone in ZONES.items()))
+    place = view.place
+    assert place.zone == "a"
+    del view
+    gc.collect()
+    assert place.zone == ""
+
+
+def test_an_external_name_has_no_endpoints_whatever_slices_are_left_of_what_it_was() -> None:
+    view = View()
+    assert view.see(at(3), service=service_of({"name": "http", "port": 80})) == [3]
+    view.set.serve(service_of({"name": "http", "port": 80}, type="ExternalName", externalName="db.example"))
+    assert view.take() == []
+    view.set.serve(service_of({"name": "http", "port": 80}))
+    assert view.take() == [3]
 
 
 def test_session_affinity_is_said_to_be_gone_past() -> None:
