@@ -10,7 +10,7 @@ import attrs
 from ..errors import ResolutionError
 from . import reading
 from .answers import ABSENT, Answer, Kind
-from .exchange import Unreadable, ask
+from .exchange import NoName, Unreadable, ask
 from .resolv_conf import ResolvConf, Server
 
 AT_ONCE = 64
@@ -73,10 +73,11 @@ class Asking:
             self._silent_at[server] = asyncio.get_running_loop().time()
             return reading.silent(name, kind, server, timeout)
         except OSError as error:
-            self._silent_at[server] = asyncio.get_running_loop().time()
             return reading.unreached(name, kind, server, error)
         except Unreadable as error:
             return reading.unusable(name, kind, str(error))
+        except NoName as error:
+            return reading.impossible(name, str(error))
         self._silent_at.pop(server, None)
         try:
             return reading.read(message, name, kind, server)

@@ -34,14 +34,22 @@ class Unreadable(Exception):
     """The answer is none that can be read."""
 
 
+class NoName(Exception):
+    """The name cannot be one: an empty label, or a part that is too long."""
+
+
 async def ask(name: str, kind: Kind, server: Server) -> dns.message.Message:
     """What a server says of an absolute name, which is written without its last dot. It takes as long as it takes.
 
     Raises:
         OSError: it is not there, or ended the connection.
         Unreadable: it answers with something else.
+        NoName: nothing was asked.
     """
-    query = dns.message.make_query(f"{name}.", kind, use_edns=0, payload=PAYLOAD)
+    try:
+        query = dns.message.make_query(f"{name}.", kind, use_edns=0, payload=PAYLOAD)
+    except dns.exception.DNSException as error:
+        raise NoName(str(error).rstrip(".")) from error
     said = await _udp(query, server)
     if said.rcode() in NO_EDNS:
         query = dns.message.make_query(f"{name}.", kind)
@@ -52,10 +60,10 @@ async def ask(name: str, kind: Kind, server: Server) -> dns.message.Message:
 async def _udp(query: dns.message.Message, server: Server) -> dns.message.Message:
     loop = asyncio.get_running_loop()
     with _socket(server, socket.SOCK_DGRAM) as channel:
-        channel.connect(server)  # sends nothing
+        channel.connect(_peer(server))  # sends nothing
         channel.send(query.to_wire())
         while True:
-            answer = _read(await loop.sock_recv(channel, LARGEST), query)
+            answer = await _taken(await loop.sock_recv(channel, LARGEST), query)
             if answer is not None:
                 return answer
 
@@ -63,11 +71,10 @@ async def _udp(query: dns.message.Message, server: Server) -> dns.message.Messag
 async def _tcp(query: dns.message.Message, server: Server) -> dns.message.Message:
     loop = asyncio.get_running_loop()
     with _socket(server, socket.SOCK_STREAM) as channel:
-        await loop.sock_connect(channel, server)
+        await loop.sock_connect(channel, _peer(server))
         await loop.sock_sendall(channel, query.to_wire(prepend_length=True))
         length = int.from_bytes(await _exactly(channel, 2))
-        wire = await _exactly(channel, length)
-        answer = await asyncio.to_thread(_read, wire, query) if length > LONG else _read(wire, query)
+        answer = await _taken(await _exactly(channel, length), query)
         if answer is None or answer.flags & dns.flags.TC:
             raise Unreadable("it answers another question, or is cut over TCP too")
         return answer
@@ -79,6 +86,19 @@ def _socket(server: Server, kind: socket.SocketKind) -> socket.socket:
     return made
 
 
+def _peer(server: Server) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Where to connect: a link-local address has its interface, `fe80::1%eth0`, which a socket wants as a number.
+
+    Raises:
+        OSError: there is no such interface.
+    """
+    address, _, interface = server[0].partition("%")
+    if not interface:
+        return server
+    number = int(interface) if interface.isdecimal() else socket.if_nametoindex(interface)
+    return address, server[1], 0, number
+
+
 async def _exactly(channel: socket.socket, count: int) -> bytes:
     loop, found = asyncio.get_running_loop(), bytearray()
     while len(found) < count:
@@ -87,6 +107,11 @@ async def _exactly(channel: socket.socket, count: int) -> bytes:
             raise ConnectionResetError("the server ended the connection before its answer")
         found += more
     return bytes(found)
+
+
+async def _taken(wire: bytes, query: dns.message.Message) -> dns.message.Message | None:
+    """As `_read`, beside the loop if it takes long: no server is bound to the size that we welcome."""
+    return await asyncio.to_thread(_read, wire, query) if len(wire) > LONG else _read(wire, query)
 
 
 def _read(wire: bytes, query: dns.message.Message) -> dns.message.Message | None:
@@ -101,6 +126,6 @@ def _read(wire: bytes, query: dns.message.Message) -> dns.message.Message | None
         found = dns.message.from_wire(wire, ignore_trailing=True, raise_on_truncation=True)
     except dns.message.Truncated as error:
         found = error.message()  # type: ignore[no-untyped-call] # it may be cut in the middle of a record
-    except (dns.exception.DNSException, ValueError) as error:
+    except dns.exception.DNSException as error:
         raise Unreadable(f"it cannot be read ({type(error).__name__})") from error
     return found if query.is_response(found) else None

@@ -16,10 +16,6 @@ from ..targets import checks
 from .answers import Answer, Kind, Srv
 from .resolv_conf import Server
 
-MOST_TARGETS = 1000
-"""SRV records of one answer that are taken; each may cost two queries."""
-
-
 ADDRESSES = (dns.rdatatype.A, dns.rdatatype.AAAA)
 
 LOOPING = "its aliases (CNAME) are a loop, or too many"
@@ -44,8 +40,7 @@ def read(message: dns.message.Message, name: str, kind: Kind, server: Server) ->
     code = message.rcode()
     if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         raise failure(name, kind, f"{_place(server)} answered {dns.rcode.to_text(code)}")
-    if not isinstance(message, dns.message.QueryMessage):
-        raise unusable(name, kind, "it is no answer to a query")
+    assert isinstance(message, dns.message.QueryMessage)  # as the question was
     try:
         chain = message.resolve_chaining()
     except dns.message.ChainTooLong:
@@ -108,10 +103,17 @@ def unusable(name: str, kind: Kind, why: str) -> ResolutionError:
     )
 
 
+def impossible(name: str, why: str) -> ResolutionError:
+    """No server was asked."""
+    return ResolutionError(
+        f"{quote(name)} cannot be a name in the DNS: {why}", reason="unusable", next_step="Check its spelling"
+    )
+
+
 def _answer(message: dns.message.Message, found: dns.rrset.RRset, kind: Kind, ttl: float) -> Answer:
     if kind != "SRV":
         return Answer(addresses=_addresses(found), ttl=ttl)
-    services = sorted({Srv(one.priority, one.weight, one.port, _text(one.target)) for one in found})[:MOST_TARGETS]
+    services = sorted({Srv(one.priority, one.weight, one.port, _text(one.target)) for one in found})
     targets = {one.target for one in services}
     additional: dict[str, tuple[str, ...]] = {}
     for rrset in message.additional:
@@ -137,7 +139,7 @@ def _text(name: dns.name.Name) -> str:
 
 
 def _by_way_of(name: str, last: str) -> str:
-    return "" if last == name else f", for which it is an alias: {quote(last)}"
+    return "" if last == name.lower() else f", for which it is an alias: {quote(last)}"
 
 
 def _place(server: Server) -> str:

@@ -77,7 +77,7 @@ class Informer:
         denied: Callable[[AccessDenied], bool] | None = None,
     ) -> None:
         self._access = access
-        self._listing = Listing(access, kind, namespace)
+        self._listing = Listing(access, kind, namespace, emit)
         self._kind = kind
         self._namespace = namespace
         self._everything = everything
@@ -153,7 +153,7 @@ class Informer:
     def _failed(self, error: Exception, stream: _Stream) -> Outcome:
         now = asyncio.get_running_loop().time()
         lasted = stream.lasted(now)
-        silent = isinstance(error, TimeoutError) and lasted >= IDLE
+        silent = isinstance(error, TimeoutError) and lasted >= IDLE - 1.0  # aiohttp began to count a moment before
         if not isinstance(error, DiscoveryError):
             error = self._typed(error)
         if silent:  # not yet worth a word: some servers send no bookmarks

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ..events import Event, Hook
 from ..turns import Turns
 from .access import Access
 from .failures import Expired, unreadable
@@ -22,10 +23,11 @@ PAGE = 500
 class Listing:
     """Reads lists of one kind, in a namespace or (None) in all."""
 
-    def __init__(self, access: Access, kind: Kind, namespace: str | None) -> None:
+    def __init__(self, access: Access, kind: Kind, namespace: str | None, emit: Hook) -> None:
         self._access = access
         self._kind = kind
         self._namespace = namespace
+        self._emit = emit
         self._accept = f"{MEDIA_TYPE},application/json" if kind.protobuf else "application/json"
 
     async def read(self, names: frozenset[str] | None, version: str) -> tuple[Store, str]:
@@ -74,6 +76,9 @@ class Listing:
                 await self._keep(items.finish(), names, store, turns)
             except DECODE_ERRORS as error:
                 raise unreadable(self._kind.full_name, error) from error
+        if items.skipped:
+            where = f"{self._kind.full_name} in {self._namespace or 'all namespaces'}"
+            self._emit(Event("watch.skipped", where, {"reason": "metadata of a list", "detail": str(items.skipped)}))
         return items.version, items.continue_
 
     async def _keep(self, found: Iterable[Object], names: frozenset[str] | None, store: Store, turns: Turns) -> None:

@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+import msgspec
+
 from .kinds import Kind
 from .objects import DECODE_ERRORS, ListMeta, Object, ObjectList, decode_list
 from .protobuf import MAGIC, MEDIA_TYPE, ProtobufError, fields, read_meta, varint
@@ -17,10 +19,14 @@ LONGEST_HEAD = 2**14
 
 
 class ListReader(Protocol):
-    """Bytes in, objects out. `version` and `continue_` hold once `finish` has been read to its end."""
+    """Bytes in, objects out. `version`, `continue_` and `skipped` hold once `finish` has been read to its end.
+
+    `skipped` is of how many objects not even the metadata can be read.
+    """
 
     version: str
     continue_: str
+    skipped: int
 
     def feed(self, data: bytes) -> Iterable[Object]:
         """The objects that these bytes complete; to be read to the end before the next call."""
@@ -54,6 +60,7 @@ class JsonList:
     def __init__(self, kind: Kind) -> None:
         self.version = ""
         self.continue_ = ""
+        self.skipped = 0
         self._kind = kind
         self._buffer = bytearray()
         self._head = ObjectList()
@@ -86,7 +93,12 @@ class JsonList:
             raise ValueError(f"the object is of kind {kind[:80]!r}")
         meta = self._head.metadata if whole.metadata == ListMeta() else whole.metadata
         for item in whole.items or ():
-            yield self._kind.from_json(item)
+            try:
+                found = self._kind.from_json(item)
+            except DECODE_ERRORS:
+                self.skipped += 1
+            else:
+                yield found
         self.version, self.continue_ = meta.resource_version, meta.continue_
 
     def _decide(self) -> None:
@@ -109,6 +121,10 @@ class JsonList:
             try:
                 found = self._kind.from_json(b"%b%b}" % (beginning, piece))
             except DECODE_ERRORS:
+                if _is_json(b"%b%b}" % (beginning, piece)):  # an object, with fields that are wrong
+                    self.skipped += 1
+                    beginning = b'{"metadata":{'
+                    continue
                 self._apart = False
                 rest = self.BETWEEN.join(pieces[number:])
                 self._buffer[:0] = b"%b%b}," % (beginning, rest)
@@ -123,6 +139,7 @@ class ProtobufList:
     def __init__(self, kind: Kind) -> None:
         self.version = ""
         self.continue_ = ""
+        self.skipped = 0
         self._kind = kind
         self._buffer = bytearray()
         self._inside = False
@@ -209,3 +226,11 @@ class ProtobufList:
         group = self._kind.group_of(meta)
         body = bytes(buffer[start + size : end])
         return Object(namespace, meta.name, meta.uid, meta.resourceVersion, group, body, decode)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except DECODE_ERRORS:
+        return False
+    return True

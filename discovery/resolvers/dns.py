@@ -18,7 +18,7 @@ from ..targets import Dns
 from ..targets.checks import address as literal
 from . import Sink
 from .dns_refresh import Known, pause, step
-from .dns_set import Found, Question, compose, fixed, remarks
+from .dns_set import KIND, Found, Question, compose, fixed, remarks
 
 RESOLUTION_DELAY = 0.05
 """Seconds that a first answer waits for those asked for along with it (RFC 8305, section 3)."""
@@ -87,6 +87,7 @@ class _Following:
     async def run(self) -> None:
         """Tell what the answers come to, as they come."""
         while True:
+            self._wake.clear()
             found = compose(self._target, self._known)
             if self._ask(found.questions):
                 await self._gather()
@@ -112,7 +113,6 @@ class _Following:
             await self._gather()
         elif len(self._tasks) > FEW:
             await asyncio.sleep(RESOLUTION_DELAY)
-        self._wake.clear()
 
     async def _gather(self) -> None:
         """Wait until every question has been answered or has failed once, but not for long."""
@@ -128,7 +128,7 @@ class _Following:
             self._known[question] = known
             if len(self._known) == len(self._tasks):
                 self._whole.set()
-            if not before.answered or not known.same(before):
+            if not known.same(before):
                 self._wake.set()
             first, others = not before.answered, self._has_others(question)
             await asyncio.sleep(pause(known, self._now(), self._rng, first=first, relaxed=others))
@@ -140,8 +140,9 @@ class _Following:
             return error.with_traceback(None)  # its frames hold it: a cycle for each question
 
     def _has_others(self, question: Question) -> bool:
-        """Whether the name has records of another kind."""
-        return any(known.answer is not None for one, known in self._known.items() if one.name == question.name)
+        """Whether the name has addresses, of whichever family."""
+        asked = (self._known.get(Question(question.name, kind)) for kind in KIND.values())
+        return any(known is not None and known.answer is not None for known in asked)
 
 
 class _Teller:

@@ -26,11 +26,11 @@ class LocalEndpoints:
         self._bodies: dict[str, SliceBody] = {}
         self._by_slice: dict[str, Counter[Spot]] = {}
         self._counts: Counter[Spot] = Counter()
+        self._families: Counter[str] = Counter()  # nodes that have one
 
-    @property
-    def any(self) -> bool:
-        """Whether there is a usable one at all."""
-        return bool(self._counts)
+    def any_of(self, family: str | None) -> bool:
+        """Whether there is a usable one of this family anywhere; None is either."""
+        return bool(self._families if family is None else self._families[family])
 
     def at(self, node: str, family: str | None) -> bool:
         """Whether a node has a usable one of this family; None is either."""
@@ -64,6 +64,9 @@ class LocalEndpoints:
                 del self._counts[spot]
             if before != (spot in self._counts):
                 self.changed.add(spot[0])
+                self._families[spot[1]] += -1 if before else 1
+                if not self._families[spot[1]]:
+                    del self._families[spot[1]]
 
     def _read(self, body: SliceBody) -> Counter[Spot]:
         counts: Counter[Spot] = Counter()

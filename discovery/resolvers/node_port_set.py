@@ -43,7 +43,7 @@ class NodePortSet(Derived):
         self._claims: defaultdict[str, set[str]] = defaultdict(set)
         self._local = LocalEndpoints()
         self._blind = False
-        self._had_any = False
+        self._had_any = False, False
         self._touched: set[str] = set()
         self._told: dict[str, Shown] = {}
 
@@ -152,7 +152,7 @@ class NodePortSet(Derived):
             )
         if self._blind or any(why is None for _, why in self._told.values()):
             return None
-        if not self._local.any:
+        if not self._local.any_of(None):
             return NoBackends(f"{what} has no usable endpoint, and so no node that answers", next_step=LOOK)
         if any(why == NOT_LOCAL for _, why in self._told.values()):
             return NoBackends(
@@ -206,8 +206,9 @@ class NodePortSet(Derived):
             self._touched.update(self._claims)
 
     def _touch_by_endpoints(self) -> None:
-        if self._had_any is not self._local.any:
-            self._had_any = self._local.any
+        any_now = self._local.any_of("ipv4"), self._local.any_of("ipv6")
+        if self._had_any != any_now:
+            self._had_any = any_now
             self._touched.update(self._claims)
         self._touched.update(self._addresses[node] for node in self._local.changed if node in self._addresses)
         self._local.changed.clear()
@@ -235,8 +236,9 @@ class NodePortSet(Derived):
         unfit = self._unfit.get(name)
         if unfit is not None or self._blind:
             return unfit
-        if not self._local.any:
+        family = None if is_name(address) else family_of(address)
+        if not self._local.any_of(family):
             return NO_ENDPOINT
-        if self._keeps_local and not self._local.at(name, None if is_name(address) else family_of(address)):
+        if self._keeps_local and not self._local.at(name, family):
             return NOT_LOCAL
         return None

@@ -245,7 +245,7 @@ async def test_no_pool_offers_what_is_gone_and_each_equals_the_truth_after_two_m
         assert await process.stdout.readline() == b"done\n"
         await settled(admin, namespaces, seen)
         end = time.time()
-        assert [offered.pool for offered in everything if offered.pool.status.last_error] == []
+        await until(lambda: not any(offered.pool.status.last_error for offered in everything))
         for follower in followers:
             follower.cancel()
         await asyncio.gather(*followers, return_exceptions=True)

@@ -26,6 +26,7 @@ Behaviour = Literal[
     "truncate",  # over UDP only the flag that says so
     "truncate-always",  # over TCP too
     "cut",  # over UDP in the middle of a record, with that flag
+    "stall",  # as truncate, and over TCP no answer at all
     "hang-up",  # the end of a TCP connection instead of an answer
     "refer",  # to the servers of another zone
     "no-soa",  # a negative answer that does not say for how long
@@ -57,32 +58,59 @@ class Server:
 
     Args:
         zone: its records.
-        behaviour: by name in lower case, below the origin; to those that are not here it is good.
+        behaviour: by name in lower case, below the origin, as "web" or "AAAA web" for one kind of question; to those
+            that are not here it is good.
         origin: of the zone.
+        host: the address to listen on.
 
     Attributes:
         asked: every question so far.
+        stalled: connections that wait for an answer that does not come.
         address: for `Lookups([...])`.
     """
 
-    def __init__(self, zone: str = "", behaviour: Mapping[str, Behaviour] | None = None, origin: str = "test.") -> None:
+    def __init__(
+        self,
+        zone: str = "",
+        behaviour: Mapping[str, Behaviour] | None = None,
+        origin: str = "test.",
+        host: str = "127.0.0.1",
+    ) -> None:
         self.behaviour = {f"{name}.{origin}": does for name, does in (behaviour or {}).items()}
         self.asked: list[Asked] = []
+        self.stalled = 0
+        self._serving: dict[asyncio.StreamWriter, asyncio.Event] = {}
         self.address = ""
+        self._host = host
         self._zone = _read(zone)
         (self._soa,) = _read(f"{origin} {SOA} {NEGATIVE_TTL}").values()
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._tcp = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        place = self._tcp.sockets[0].getsockname()
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=place)
-        self.address = f"127.0.0.1:{place[1]}"
+        place = await self._listen()
+        self.address = f"[{place[0]}]:{place[1]}" if ":" in place[0] else f"{place[0]}:{place[1]}"
         return self
+
+    async def _listen(self) -> tuple[str, int]:
+        """On one port for both protocols: another, where one that is free for TCP is taken for UDP."""
+        loop = asyncio.get_running_loop()
+        for _ in range(100):
+            self._tcp = await asyncio.start_server(self._serve, self._host, 0)
+            place: tuple[str, int] = self._tcp.sockets[0].getsockname()[:2]
+            try:
+                self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=place)
+            except OSError:
+                self._tcp.close()
+                await self._tcp.wait_closed()
+            else:
+                return place
+        raise OSError("no port is free for both protocols")
 
     async def __aexit__(self, *_: object) -> None:
         self._udp.close()
         self._tcp.close()
+        for writer, over in tuple(self._serving.items()):
+            writer.transport.abort()
+            await over.wait()
         await self._tcp.wait_closed()
 
     @property
@@ -95,8 +123,9 @@ class Server:
         query = dns.message.from_wire(wire)
         name, kind = query.question[0].name.to_text(), query.question[0].rdtype
         self.asked.append(Asked(name, dns.rdatatype.to_text(kind), tcp, query.payload if query.edns >= 0 else None))
-        does = self.behaviour.get(name.lower())
-        if does == "drop" or (does == "hang-up" and tcp):
+        names = f"{dns.rdatatype.to_text(kind)} {name.lower()}", name.lower()
+        does = next((self.behaviour[one] for one in names if one in self.behaviour), None)
+        if does == "drop" or (does in ("hang-up", "stall") and tcp):
             return
         if does == "garbage":
             yield wire[:2] + b"\x81\x80" + b"\xff" * 60
@@ -157,7 +186,7 @@ class Server:
         cut = bytes((whole[2] | dns.flags.TC >> 8,))
         if does == "cut" and not tcp:
             return whole[:2] + cut + whole[3 : len(whole) - 20]
-        if len(whole) > room or does == "truncate-always" or (does == "truncate" and not tcp):
+        if len(whole) > room or does == "truncate-always" or (does in ("truncate", "stall") and not tcp):
             short = dns.message.make_response(query)
             short.flags |= dns.flags.TC
             return short.to_wire()
@@ -174,13 +203,30 @@ class Server:
         yield bytes(12)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving[writer] = asyncio.Event()
+        try:
+            await self._answer_over_tcp(reader, writer)
+        finally:
+            writer.close()
+            self._serving.pop(writer).set()
+
+    async def _answer_over_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             length = int.from_bytes(await reader.readexactly(2))
             for reply in self.replies(await reader.readexactly(length), tcp=True):
                 writer.write(len(reply).to_bytes(2))
                 await writer.drain()  # the length alone: what reads it must be able to wait for the rest
                 writer.write(reply)
-        writer.close()
+            if self.behaviour.get(self.asked[-1].name.lower()) == "stall":
+                await self._stall(reader)
+
+    async def _stall(self, reader: asyncio.StreamReader) -> None:
+        """Until the client hangs up."""
+        self.stalled += 1
+        try:
+            await reader.read()
+        finally:
+            self.stalled -= 1
 
 
 class _Datagrams(asyncio.DatagramProtocol):

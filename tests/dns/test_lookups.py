@@ -26,6 +26,7 @@ six.test. 30 IN AAAA fd00::6
 far.test. 30 IN CNAME middle.test.
 middle.test. 9 IN CNAME near.test.
 near.test. 20 IN A 10.0.0.9
+other.test. 5 IN CNAME far.test.
 nowhere.test. 30 IN CNAME gone.test.
 loop.test. 30 IN CNAME pool.test.
 pool.test. 30 IN CNAME loop.test.
@@ -89,6 +90,17 @@ async def test_an_alias_whose_end_is_not_told_is_asked_for() -> None:
         assert server.names == ["far.test", "middle.test", "near.test"]
 
 
+async def test_the_first_alias_may_be_the_one_that_holds_shortest() -> None:
+    async with Server(ZONE, {"other": "no-chain", "far": "no-chain"}) as server:
+        assert (await found(server, "other.test.")).ttl == 5.0
+
+
+async def test_an_alias_of_a_name_of_the_other_family_has_no_data() -> None:
+    async with Server(ZONE) as server:
+        assert (await refused(server, "far.test.", "AAAA")).reason == "no-data"
+        assert server.names == ["far.test"]
+
+
 @pytest.mark.parametrize("does", [None, "no-chain"])
 async def test_a_loop_of_aliases_ends_and_is_unusable(does: Behaviour | None) -> None:
     async with Server(ZONE, {"loop": does, "pool": does} if does else {}) as server:
@@ -126,6 +138,7 @@ async def test_no_such_name_and_no_such_records_are_told_apart_each_with_its_ttl
         assert "nothing.test" in str(nothing)
         assert "four.test" in str(empty)
         assert "AAAA" in str(empty)
+        assert len(server.asked) == 2
 
 
 async def test_a_name_that_only_has_others_below_it_has_no_data() -> None:
@@ -210,6 +223,15 @@ async def test_a_server_that_was_silent_is_asked_last_for_a_while(quick: Path) -
         assert (len(silent.asked), len(good.asked)) == (1, 3)
 
 
+async def test_a_server_that_answers_again_is_asked_in_its_turn_again(quick: Path) -> None:
+    async with Server(ZONE, {"web": "drop"}) as first, Server(ZONE, {"four": "SERVFAIL"}) as second:
+        lookups = Lookups([first.address, second.address], resolv_conf=quick)
+        for name in ("web.test.", "four.test.", "far.test."):
+            await lookups.find(name, "A")
+        assert first.names == ["web.test", "four.test", "far.test"]
+        assert second.names == ["web.test", "four.test"]
+
+
 async def test_a_server_that_does_not_know_edns_is_asked_without() -> None:
     async with Server(ZONE, {"web": "no-edns"}) as server:
         assert (await found(server)).addresses
@@ -278,9 +300,17 @@ async def test_a_name_of_the_list_that_is_there_without_records_is_remembered(tm
     path = conf(tmp_path, "search a.test b.test\noptions ndots:5\n")
     async with Server("below.web.a.test. 30 IN A 10.0.0.1") as server:
         error = await refused(server, "web", resolv_conf=path)
-        assert error.reason == "no-data"
+        assert (error.reason, error.ttl) == ("no-data", 0.0)  # the last one does not say for how long
         assert "web.a.test" in str(error)
         assert list(dict.fromkeys(server.names)) == ["web.a.test", "web.b.test", "web"]
+
+
+async def test_it_is_remembered_wherever_in_the_list_it_is(tmp_path: Path) -> None:
+    path = conf(tmp_path, "search a.test b.test\noptions ndots:5\n")
+    async with Server("below.web.b.test. 30 IN A 10.0.0.1") as server:
+        error = await refused(server, "web", resolv_conf=path)
+        assert error.reason == "no-data"
+        assert "web.b.test" in str(error)
 
 
 async def test_a_name_that_only_has_others_below_it_does_not_hide_one_further_down(tmp_path: Path) -> None:
@@ -294,6 +324,14 @@ async def test_both_families_are_of_the_same_name_of_the_list(tmp_path: Path) ->
     async with Server("web.a.test. 30 IN A 10.0.0.1\nweb.b.test. 30 IN AAAA fd00::2") as server:
         assert (await found(server, "web", resolv_conf=path)).addresses == ("10.0.0.1",)
         assert (await refused(server, "web", "AAAA", resolv_conf=path)).reason == "no-data"
+
+
+async def test_while_it_is_not_known_whether_a_name_is_the_one_that_is_meant_no_other_is_tried(tmp_path: Path) -> None:
+    path = conf(tmp_path, "search a.test b.test\noptions ndots:5\n")
+    zone = "web.a.test. 30 IN A 10.0.0.1\nweb.b.test. 30 IN AAAA fd00::2"
+    async with Server(zone, {"A web.a": "SERVFAIL"}) as server:
+        assert (await refused(server, "web", "AAAA", resolv_conf=path)).reason == "server-failure"
+        assert set(server.names) == {"web.a.test"}
 
 
 # The file
@@ -322,6 +360,15 @@ async def test_a_file_that_changes_is_read_again_and_one_that_vanishes_holds_on(
         assert (await lookups.find("web", "A")).addresses == ("10.0.0.2",)
         path.unlink()
         assert (await lookups.find("web", "A")).addresses == ("10.0.0.2",)
+
+
+async def test_it_is_not_looked_at_with_every_lookup(tmp_path: Path) -> None:
+    path = conf(tmp_path, "search a.test\n")
+    async with Server("web.a.test. 30 IN A 10.0.0.1\nweb.bb.test. 30 IN A 10.0.0.2") as server:
+        lookups = Lookups([server.address], resolv_conf=path)
+        await lookups.find("web", "A")
+        conf(tmp_path, "search bb.test\n")
+        assert (await lookups.find("web", "A")).addresses == ("10.0.0.1",)
 
 
 def test_making_one_reads_nothing_and_needs_no_loop(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ def test_a_name_is_tried_in_the_order_of_resolv_conf(conf: ResolvConf, name: str
     assert list(candidates(name, conf)) == expected
 
 
+def test_a_name_that_would_be_too_long_is_left_out() -> None:
+    name = ".".join(["a" * 60] * 4)
+    assert candidates(name, ResolvConf(search=("short", "too-long.example"), ndots=5)) == (f"{name}.short", name)
+
+
 LABELS = st.lists(st.text("ab", min_size=1, max_size=63), min_size=1, max_size=4).map(".".join)
 CONFS = st.builds(
     lambda search, ndots: ResolvConf(search=tuple(search), ndots=ndots),

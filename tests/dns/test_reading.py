@@ -108,3 +108,20 @@ def test_addresses_of_hosts_that_no_record_names_are_not_taken() -> None:
     answer.additional.append(dns.rrset.from_text("b.test.", 1, "IN", "A", "10.0.0.1"))
     read = reading.read(sent(answer), "web.test", "SRV", PLACE)
     assert (read.additional, read.ttl) == ({}, 30.0)
+
+
+def test_a_name_that_is_said_not_to_be_there_and_has_records_is_unusable() -> None:
+    answer = dns.message.make_response(dns.message.make_query("web.test.", "A"))
+    answer.set_rcode(dns.rcode.NXDOMAIN)
+    answer.answer.append(dns.rrset.from_text("web.test.", 30, "IN", "A", "10.0.0.1"))
+    with pytest.raises(ResolutionError) as caught:
+        reading.read(sent(answer), "web.test", "A", PLACE)
+    assert caught.value.reason == "unusable"
+
+
+def test_the_zone_of_another_name_says_nothing_of_how_long_one_is_not_there() -> None:
+    answer = dns.message.make_response(dns.message.make_query("web.test.", "A"))
+    answer.authority.append(dns.rrset.from_text("other.", 60, "IN", "SOA", "ns.other. admin.other. 1 2 3 4 5"))
+    with pytest.raises(ResolutionError) as caught:
+        reading.read(sent(answer), "web.test", "A", PLACE)
+    assert (caught.value.reason, caught.value.ttl) == ("no-data", 0.0)

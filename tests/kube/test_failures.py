@@ -311,7 +311,7 @@ async def test_a_list_that_is_none_says_where_it_should_have_come_from(
 ) -> None:
     async with answering(tmp_path, given) as (_, asking):
         with pytest.raises(ApiUnavailable, match=r"endpointslices\.discovery.k8s.io cannot be read") as caught:
-            await Listing(asking.access, ENDPOINT_SLICES, "shop").read(None, "0")
+            await Listing(asking.access, ENDPOINT_SLICES, "shop", print).read(None, "0")
     assert cause in str(caught.value)
     assert caught.value.status == 200
     assert "proxy" in caught.value.next_step

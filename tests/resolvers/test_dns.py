@@ -9,7 +9,7 @@ import functools
 import itertools
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import attrs
@@ -21,7 +21,8 @@ from discovery.dns.answers import Answer, Kind, Srv
 from discovery.errors import NoBackends, ResolutionError
 from discovery.events import Event
 from discovery.membership import Membership
-from discovery.model import Backend
+from discovery.model import Backend, BackendId
+from discovery.resolvers import NONE_WITHHELD, Withheld
 from discovery.resolvers.dns import DnsResolver
 from discovery.resolvers.dns_refresh import Known, pause, step
 from discovery.resolvers.dns_set import Question, compose
@@ -108,12 +109,18 @@ def services(root: Says, **hosts: tuple[Says, Says]) -> Servers:
 class Scene:
     """A resolver that runs, what its pool knows, and what it told when: `async with Scene(...) as scene`."""
 
-    def __init__(self, target: Dns, servers: Servers, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        target: Dns,
+        servers: Servers,
+        rng: random.Random | None = None,
+        known: type[Membership] = Membership,
+    ) -> None:
         self.events: list[Event] = []
         self.shown: list[tuple[float, list[str]]] = []
         self.servers = servers
         self._loop = asyncio.get_running_loop()
-        self.known = Membership(str(target), emit=self._emit, clock=self._loop.time)
+        self.known = known(str(target), emit=self._emit, clock=self._loop.time)
         self._resolver = DnsResolver(target, servers, self._emit, rng or Exact())
 
     def _emit(self, event: Event) -> None:
@@ -301,6 +308,32 @@ async def test_the_same_answer_again_changes_nothing() -> None:
         await scene.at(60)
         assert len(scene.servers.times()) > 10
         assert (scene.known.version, len(scene.shown)) == (1, 1)
+
+
+class Calls(Membership):
+    """What was said to a sink, in numbers."""
+
+    updates: list[tuple[int, int]]
+
+    def update(
+        self, changed: Iterable[Backend], removed: Iterable[BackendId], withheld: Withheld = NONE_WITHHELD
+    ) -> None:
+        changed, removed = tuple(changed), tuple(removed)
+        self.updates.append((len(changed), len(removed)))
+        super().update(changed, removed, withheld)
+
+
+@timeless
+async def test_only_what_is_different_is_said_and_only_when_something_is() -> None:
+    servers = plain(a(1, 2, 3, ttl=10))
+    async with Scene(WEB, servers, known=Calls) as scene:
+        assert isinstance(scene.known, Calls)
+        scene.known.updates = []
+        await scene.at(45)
+        assert scene.known.updates == [(3, 0)]
+        servers.says["web.example", "A"] = a(2, 3, 4, ttl=10)
+        await scene.at(99)
+        assert scene.known.updates == [(3, 0), (1, 1)]
 
 
 @timeless
@@ -659,6 +692,32 @@ async def test_a_thousand_hosts_are_told_in_few_steps() -> None:
         await scene.at(1)
         assert len(scene.backends) == 1000
         assert len(scene.shown) < 10
+        for question in servers.says.keys() - {(SRV.name, "SRV")}:
+            servers.says[question] = a(251) if question[1] == "A" else NO_DATA
+        await scene.at(32)
+        assert {one.address for one in scene.backends} == {"10.0.0.251"}
+        assert len(scene.shown) < 20
+
+
+@timeless
+async def test_a_host_that_is_late_is_not_passed_over_before_it_is_known() -> None:
+    servers = services(srv(host("one"), host("two"), two=("10.0.0.2",)), one=(BROKEN, aaaa(1)))
+    servers.takes = {("one.example.", "AAAA"): 0.4}
+    async with Scene(SRV, servers) as scene:
+        await scene.at(1)
+        assert scene.places == ["10.0.0.2:8080", "[fd00::1]:8080"]
+        assert scene.count("dns.skipped") == 0
+
+
+@timeless
+async def test_a_host_that_comes_is_found_within_30_seconds_whatever_others_have() -> None:
+    never = ResolutionError("no", reason="no-such-name", ttl=3600)
+    servers = services(srv(host("one"), host("two"), ttl=300), one=(a(1, ttl=300), NO_DATA), two=(never, never))
+    async with Scene(SRV, servers) as scene:
+        await scene.at(1)
+        servers.says["two.example.", "A"] = a(2)
+        await scene.at(31)
+        assert scene.places == ["10.0.0.1:8080", "10.0.0.2:8080"]
 
 
 # What else is told

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from discovery import Discovery
+from discovery import Discovery, Event
 from discovery.errors import AccessDenied, ApiUnavailable
 from discovery.kube.objects import EndpointsBody, NodeBody, SliceBody
 from discovery.resolvers.endpoints import endpoints_resolver
@@ -243,3 +243,24 @@ async def test_a_service_that_cannot_be_read_is_not_said_to_be_missing(fake_clus
         pool = disco.pool("cluster-ip://default/web:80")
         await until(lambda: pool.backends)
         assert pool.status.last_error is None
+
+
+@pytest.mark.parametrize("kind", ["pods", "services"])
+async def test_an_object_whose_metadata_cannot_be_read_is_passed_over_and_the_others_are_kept(
+    fake_cluster: FakeCluster, kind: str
+) -> None:
+    deployed = await fake_cluster.deploy("web", replicas=2)
+    spoilt = {"name": "spoilt", "labels": {"app": "web", "n": 1}}
+    what = {"pods": "Pod", "services": "Service"}[kind]
+    fake_cluster.apply({"apiVersion": "v1", "kind": what, "metadata": spoilt, "spec": {}})
+    events: list[Event] = []
+    async with Discovery(kubeconfig=fake_cluster.kubeconfig, on_event=events.append) as disco:
+        if kind == "services":
+            await disco.prefetch("default")
+            pool = disco.pool("endpoints://default/web:80")
+        else:
+            pool = disco.pool("pods://default/app=web:http")
+        await pool.ready(5)
+        assert {one.address for one in pool.backends} == {pod.address for pod in deployed.pods}
+    skipped = [event for event in events if event.name == "watch.skipped"]
+    assert [(event.data["reason"], event.data["detail"]) for event in skipped] == [("metadata of a list", "1")]

@@ -168,13 +168,25 @@ def test_of_each_node_the_first_type_that_it_has_is_taken_and_within_it_the_fami
 def test_a_node_port_is_only_open_on_the_families_that_the_service_has() -> None:
     """A single-stack Service has no node port on the other family's addresses."""
     nodes = {"n1": node("10.0.0.1", "fd00::1")}
-    scene = Scene(service(clusterIPs=["fd00::10"]), nodes, {"s": pods_on("n1", kind="IPv6")})
+    slices = {"s": pods_on("n1", kind="IPv6"), "t": pods_on("n1")}
+    scene = Scene(service(clusterIPs=["fd00::10"]), nodes, slices)
     assert scene.places == ["[fd00::1]:30080"]
     assert scene.serve(service(clusterIPs=["10.96.0.1"], ipFamilies=["IPv4"])).places == ["10.0.0.1:30080"]
     assert scene.serve(service(clusterIPs=[], ipFamilies=["IPv6"])).places == ["[fd00::1]:30080"]
     assert scene.serve(service(clusterIPs=[])).places == ["10.0.0.1:30080"], "what is not known restricts nothing"
     found = problem(Scene(service(), nodes, family="ipv6"))
     assert "has no address of the family ipv6, so no node port either" in str(found)
+
+
+def test_a_family_without_a_usable_endpoint_is_refused_by_every_node() -> None:
+    """kube-proxy decides family by family."""
+    nodes = {"n1": node("10.0.0.1", "fd00::1"), "n2": node("10.0.0.2")}
+    both = service(clusterIPs=["10.96.0.1", "fd00::10"])
+    scene = Scene(both, nodes, {"s": pods_on("n1", kind="IPv6")})
+    assert scene.places == []
+    assert set(scene.reasons) == {"10.0.0.1", "10.0.0.2"}
+    assert Scene(both, nodes, {"s": pods_on("n1", kind="IPv6")}, family="prefer-ipv6").places == ["[fd00::1]:30080"]
+    assert scene.slice("t", pods_on("n9")).places == ["10.0.0.1:30080", "10.0.0.2:30080"]
 
 
 def test_addresses_that_are_none_are_counted_once_for_each_change() -> None:
