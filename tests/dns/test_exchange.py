@@ -21,7 +21,7 @@ from ..until import until
 from .server import Behaviour, Server
 
 WEB = "web.test. 30 IN A 10.0.0.1\n"
-MANY = "".join(f"many.test. 30 IN A 10.1.{number // 250}.{number % 250}\n" for number in range(1000))
+LARGE = "".join(f"large.test. 30 IN A 10.1.{number // 250}.{number % 250}\n" for number in range(1000))
 
 
 def has_ipv6() -> bool:
@@ -170,8 +170,8 @@ async def test_a_long_answer_over_udp_is_read_beside_the_loop(monkeypatch: pytes
     before = exchange._read
     monkeypatch.setattr(exchange, "_read", read)
     monkeypatch.setattr(exchange, "PAYLOAD", 60000)  # what this server takes as leave to send it all
-    async with Server(MANY) as server:
-        assert len((await Lookups([server.address]).find("many.test.", "A")).addresses) == 1000
+    async with Server(LARGE) as server:
+        assert len((await Lookups([server.address]).find("large.test.", "A")).addresses) == 1000
         assert [one.tcp for one in server.asked] == [False]
     assert threading.get_ident() not in readers
 
