@@ -44,9 +44,9 @@ What is timed:
   slices beside one of 100 endpoints in one slice. The same steps without an event are taken off both.
 - **Pick** is `with pool.pick(): pass` beside the same with an object that does nothing.
 - **Middleware** is GETs by 32 tasks in one process over 10 servers in another.
-- **DNS names** is the processor time of a whole process that keeps 1,000 names fresh for 60 s, with three A and three AAAA
-  records each, from its first sync on. The server is another process. Every name changes once meanwhile, and at the end
-  each pool must show what its name was changed to.
+- **DNS names** is the processor time of a whole process that keeps 1,000 names fresh for 60 s, with three A and three
+  AAAA records each, from its first sync on. The server is another process. Every name changes once meanwhile, and at
+  the end each pool must show what its name was changed to.
 - **Import** is the sum of all modules' own times as `-X importtime` tells them, the best of 15.
 """
 

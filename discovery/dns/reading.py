@@ -22,6 +22,10 @@ LOOPING = "its aliases (CNAME) are a loop, or too many"
 LOOK = "Look at the DNS servers: in a cluster, at the pods of CoreDNS"
 
 
+MOST_TARGETS = 1000
+"""SRV records that are taken of one name, the first by priority: each target may have to be asked for by itself."""
+
+
 class Elsewhere(Exception):
     """The answer ends with the alias of a `name` that it does not tell of; `ttl` is of the aliases up to there."""
 
@@ -113,7 +117,7 @@ def impossible(name: str, why: str) -> ResolutionError:
 def _answer(message: dns.message.Message, found: dns.rrset.RRset, kind: Kind, ttl: float) -> Answer:
     if kind != "SRV":
         return Answer(addresses=_addresses(found), ttl=ttl)
-    services = sorted({Srv(one.priority, one.weight, one.port, _text(one.target)) for one in found})
+    services = sorted({Srv(one.priority, one.weight, one.port, _text(one.target)) for one in found})[:MOST_TARGETS]
     targets = {one.target for one in services}
     additional: dict[str, tuple[str, ...]] = {}
     for rrset in message.additional:
