@@ -15,7 +15,7 @@ demo: .venv/core
 	@$(BIN)/discovery demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: .venv/dev
 	$(BIN)/ruff check .
