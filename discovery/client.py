@@ -7,7 +7,7 @@ import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import aiohttp
 import attrs
@@ -16,6 +16,7 @@ from . import surroundings
 from .balancing import Balancer
 from .checks import check_timeout, is_seconds
 from .definition import LoadBalancerStatus, Service
+from .dns.lookups import Lookups
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Hook, emitter
 from .integrations.aiohttp import Directory, Middleware, Route
@@ -29,6 +30,7 @@ from .pool import Pool, PoolOptions
 from .pools import Pools
 from .reading import Progress
 from .resolvers import Resolver
+from .resolvers.dns import DnsResolver
 from .resolvers.endpoints import endpoints_resolver
 from .resolvers.of_service import cluster_ip_resolver, load_balancer_resolver, node_port_resolver
 from .resolvers.pods import pods_resolver
@@ -37,9 +39,6 @@ from .retrying import RetryPolicy
 from .services import Services
 from .surroundings import check_callback, check_names, dns_servers, own_place
 from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
-
-if TYPE_CHECKING:
-    from .dns.lookups import Lookups
 
 OUTSIDE = "Pod addresses are seldom routed outside the cluster: from there use node-port://{target} or load-balancer://{target}"
 
@@ -374,8 +373,6 @@ class Discovery:
             case Pods():
                 return pods_resolver(target, self._kubernetes().subscribe, self._emit)
             case Dns():
-                from .resolvers.dns import DnsResolver
-
                 return DnsResolver(target, self._resolution(), self._emit, self._rng)
             case Static():
                 return StaticResolver(target)
@@ -387,9 +384,7 @@ class Discovery:
             return ""
         return OUTSIDE.format(target=str(target).partition("://")[2])
 
-    def _resolution(self) -> "Lookups":
-        from .dns.lookups import Lookups
-
+    def _resolution(self) -> Lookups:
         if self._lookups is None:
             self._lookups = Lookups(self._dns)
         return self._lookups

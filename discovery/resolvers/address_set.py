@@ -6,11 +6,11 @@ from ..errors import DiscoveryError, NoBackends, NoEndpoints, PortNotFound, Serv
 from ..kube.objects import ServiceBody, ServicePort
 from ..kube.objects.services import Ingress
 from ..model import Backend, BackendId
-from ..targets import Family, OfService
+from ..targets import OfService
+from .addresses import of_family
 from .definition import cluster_ips, place_of
 from .derived import Delta, Derived
 from .ports import LONGEST_PORT, PORTS_SHOWN, service_port
-from .readiness import canonical
 
 Shown = tuple[Backend, str | None]
 """A backend, and why it is withheld, where it is."""
@@ -115,35 +115,6 @@ class LoadBalancerSet(AddressSet):
             f"the load balancer of {named(self._target)} has no address of the family {self._target.family}",
             next_step="Ask for prefer-ipv4 or prefer-ipv6, or make the Service dual-stack",
         )
-
-
-def of_family(addresses: tuple[str, ...], family: Family) -> tuple[str, ...]:
-    """Those of the family that is wanted, or of the only one there is; host names are of both."""
-    names = tuple(one for one in addresses if is_name(one))
-    ips = tuple(one for one in addresses if one not in names)
-    for one in families(family):
-        fit = tuple(address for address in ips if family_of(address) == one)
-        if fit:
-            return fit + names
-    return names
-
-
-def families(family: Family) -> tuple[str, ...]:
-    """ipv4 and ipv6, in the order in which they are wanted."""
-    first = "ipv6" if family.endswith("ipv6") else "ipv4"
-    if not family.startswith("prefer-"):
-        return (first,)
-    return (first, "ipv4" if first == "ipv6" else "ipv6")
-
-
-def family_of(address: str) -> str:
-    """Of an IP address: ipv4 or ipv6."""
-    return "ipv6" if ":" in address else "ipv4"
-
-
-def is_name(place: str) -> bool:
-    """Whether it is a host name, and no address."""
-    return canonical(place) is None
 
 
 def named(target: OfService) -> str:

@@ -8,7 +8,7 @@ from ..kube.objects import ServiceBody
 from ..kube.objects import ServicePort as WirePort
 from ..kube.objects.services import Ingress
 from ..targets import checks
-from .readiness import canonical
+from .addresses import canonical
 
 ANY = frozenset({"*"})
 """Any value but an empty one and `false`."""

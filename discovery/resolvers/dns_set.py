@@ -12,7 +12,7 @@ from ..errors import ResolutionError, quote
 from ..model import Backend, BackendId
 from ..targets import Dns, Family
 from . import Remark
-from .address_set import families, of_family
+from .addresses import families, of_family
 from .dns_refresh import Known
 
 KIND: Mapping[str, Kind] = {"ipv4": "A", "ipv6": "AAAA"}

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ..model import Backend, BackendId
 from ..targets import Family
+from .addresses import families, family_of
 
 Shift = tuple[Backend | None, Backend | None]
 """What was there, and what is there now."""
@@ -18,8 +19,8 @@ class Families:
     """Lets changes through so that each pod is shown by one family."""
 
     def __init__(self, family: Family) -> None:
-        self._wanted = "ipv6" if family.endswith("ipv6") else "ipv4"
-        self._only = not family.startswith("prefer-")
+        self._wanted, *others = families(family)
+        self._only = not others
         self._first: Counter[str] = Counter()
         self._second: defaultdict[str, dict[BackendId, Backend]] = defaultdict(dict)
 
@@ -27,7 +28,7 @@ class Families:
         """What is to be shown of a change at one address."""
         some = new or old
         assert some is not None
-        preferred = (":" in some.address) == (self._wanted == "ipv6")
+        preferred = family_of(some.address) == self._wanted
         if preferred:
             yield old, new
             yield from self._count(old, new)

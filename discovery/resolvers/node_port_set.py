@@ -11,7 +11,8 @@ from ..kube.objects import NodeBody, ServiceBody, ServicePort, SliceBody
 from ..model import Backend, BackendId
 from ..targets import NodePort
 from . import Remark
-from .address_set import Shown, alias, families, family_of, headless, is_name, named, no_port, no_service
+from .address_set import Shown, alias, headless, named, no_port, no_service
+from .addresses import families, family_of, is_name
 from .definition import cluster_ips
 from .derived import Delta, Derived
 from .local import LocalEndpoints
@@ -81,7 +82,9 @@ class NodePortSet(Derived):
 
     def see(self, denied: Exception | None) -> None:
         """Whether the slices may be read; where not, every node has to do."""
-        self._see(denied is None)
+        if self._blind is not (denied is not None):
+            self._blind = denied is not None
+            self._touched.update(self._claims)
 
     # What it comes to
 
@@ -199,11 +202,6 @@ class NodePortSet(Derived):
             self._claims[address.found].add(name)
             self._touched.add(address.found)
         return address.unreadable
-
-    def _see(self, sees: bool) -> None:
-        if self._blind is sees:
-            self._blind = not sees
-            self._touched.update(self._claims)
 
     def _touch_by_endpoints(self) -> None:
         any_now = self._local.any_of("ipv4"), self._local.any_of("ipv6")

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..kube.objects import NodeBody
+from ..kube.objects import ZONE, NodeBody
 from ..targets import AddressType
-from .address_set import family_of, is_name
+from .addresses import canonical, family_of, is_name
 from .definition import host
-from .readiness import canonical
 
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 """The label that takes a node out of load balancers, whatever its value (core/v1 well-known labels)."""
 
 REMOVED = "ToBeDeletedByClusterAutoscaler"
 """The taint of a node that the cluster autoscaler is about to remove."""
-
-ZONE = "topology.kubernetes.io/zone"
 
 
 def why_unfit(node: NodeBody, *, cordoned: bool) -> str | None:

@@ -14,17 +14,14 @@ from collections.abc import Iterable
 from itertools import islice
 
 from ..errors import DiscoveryError, NoBackends, PortNotFound, quote
-from ..kube.objects import ContainerPort, PodBody
+from ..kube.objects import ZONE, ContainerPort, PodBody
 from ..kube.objects.pods import ENDED
 from ..model import Backend, BackendId, PodRef
 from ..targets import Pods
+from .addresses import canonical, family_of
 from .derived import Delta, Derived
 from .families import Families
 from .ports import LONGEST_PORT, PORTS_SHOWN
-from .readiness import canonical
-
-ZONE = "topology.kubernetes.io/zone"
-"""The label that tells a pod's zone: its node's, copied by Kubernetes from 1.35 on (KEP-4742)."""
 
 NO_PORT = 0
 """Of a backend that cannot be called."""
@@ -145,7 +142,7 @@ class PodSet(Derived):
             if address is None:
                 self.unreadable += 1
             else:
-                found.setdefault("ipv6" if ":" in address else "ipv4", address)
+                found.setdefault(family_of(address), address)
         only = self._target.family
         return [address for family, address in found.items() if only in (family, "prefer-ipv4", "prefer-ipv6")]
 

@@ -5,14 +5,12 @@ while it is in both or in neither message. Each slice keeps its own contribution
 one of them by rule. A change costs the slice that changed, however many there are.
 """
 
-import ipaddress
-from functools import lru_cache
-
 from ..errors import DiscoveryError, NoBackends, NoEndpoints, ServiceNotFound
 from ..kube.objects import Endpoint, Hints, ServiceBody, SliceBody
 from ..model import Backend, BackendId, PodRef
 from ..targets import Endpoints
 from . import Remark
+from .addresses import canonical
 from .derived import Delta, Derived
 from .families import Families
 from .ports import PortMeant
@@ -243,19 +241,3 @@ def _backend(spot: Spot, entry: Entry) -> Backend:
         pod=pod,
         app_protocol=app_protocol,
     )
-
-
-@lru_cache(maxsize=2**16)
-def canonical(address: str) -> str | None:
-    """An IP address in its one spelling, None where it is none. Leading zeros are decimal, as kube-proxy reads them.
-
-    A zone (`fe80::1%eth0`) means nothing to another machine, and may be any text.
-    """
-    if "%" in address:
-        return None
-    if ":" not in address:
-        address = ".".join(part.lstrip("0") or part[-1:] for part in address.split("."))
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return None

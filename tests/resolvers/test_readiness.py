@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from discovery.errors import DiscoveryError, NoEndpoints, PortNotFound, ServiceNotFound
 from discovery.kube.objects import ServiceBody, SliceBody
 from discovery.model import Backend, BackendId
-from discovery.resolvers.readiness import EndpointSet, canonical
+from discovery.resolvers.addresses import canonical
+from discovery.resolvers.readiness import EndpointSet
 from discovery.targets import Endpoints
 
 HTTP = {"name": "http", "port": 8080}

@@ -21,6 +21,7 @@ from .slices import (
 from .wire import (
     DECODE_ERRORS,
     SERVICE_NAME,
+    ZONE,
     ListMeta,
     Meta,
     Object,
@@ -43,6 +44,7 @@ Body = SliceBody | ServiceBody | PodBody | NodeBody | EndpointsBody
 __all__ = [
     "DECODE_ERRORS",
     "SERVICE_NAME",
+    "ZONE",
     "Body",
     "Conditions",
     "ContainerPort",

@@ -13,6 +13,10 @@ import msgspec
 T = TypeVar("T")
 
 SERVICE_NAME = "kubernetes.io/service-name"
+"""The label of a slice that names its Service."""
+
+ZONE = "topology.kubernetes.io/zone"
+"""The label that tells a node's zone, and a pod's: its node's, copied by Kubernetes from 1.35 on (KEP-4742)."""
 
 
 class Meta(msgspec.Struct, gc=False):
