@@ -8,9 +8,10 @@ from .definition import LoadBalancerStatus, Service
 from .errors import DiscoveryError, NotReady
 from .events import Event, Hook
 from .kube.objects import DECODE_ERRORS, Object
-from .resolvers.address_set import named, no_service, not_balanced, why_pending
+from .resolvers.address_set import not_balanced, why_pending
 from .resolvers.definition import definition
 from .resolvers.following import Feed
+from .resolvers.naming import named, no_service
 from .targets import ClusterIP
 
 Progress = Callable[[Service | None], object]

@@ -6,24 +6,22 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from .dns import resolv_conf
 from .errors import ConfigurationError, InvalidTarget, quote
 from .resolvers.topology import Place
-from .targets import Dns, Endpoints
+from .targets import check_namespace, server_text
 
-RESOLV_CONF = Path("/etc/resolv.conf")
 CLUSTER_DOMAIN = "cluster.local"
 """Of a cluster that says nothing else (kubeadm's default)."""
 
 
-def cluster_domain(path: Path = RESOLV_CONF) -> str:
+def cluster_domain(path: Path = resolv_conf.PATH) -> str:
     """The cluster's domain, from the search list that a kubelet writes (`NS.svc.DOMAIN`), else `cluster.local`."""
     with suppress(OSError, UnicodeDecodeError):
-        for line in path.read_text().splitlines():
-            words = line.split()
-            for name in words[1:] if words[:1] == ["search"] else ():
-                before, mark, domain = name.rstrip(".").partition("svc.")
-                if mark and domain and (not before or before.endswith(".")):
-                    return domain
+        for name in resolv_conf.read(path.read_text()).search:
+            before, mark, domain = name.partition("svc.")
+            if mark and domain and (not before or before.endswith(".")):
+                return domain
     return CLUSTER_DOMAIN
 
 
@@ -47,7 +45,7 @@ def check_names(**names: object) -> None:
             raise ConfigurationError(f"{name}={quote(value)} is no name")
     namespace = names.get("namespace")
     if isinstance(namespace, str):
-        Endpoints("any", namespace=namespace)  # says what is wrong with it
+        check_namespace(namespace)
 
 
 def check_callback(name: str, callback: object) -> None:
@@ -71,6 +69,6 @@ def dns_servers(given: object) -> tuple[str, ...] | None:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise ConfigurationError(f"dns={quote(given)} is no list of servers", next_step='Give ["10.0.0.10"]')
     try:
-        return tuple(str(Dns("any", port=1, server=one).server) for one in given)
+        return tuple(map(server_text, given))
     except InvalidTarget as error:
         raise ConfigurationError(f"dns={quote(given)} cannot be used: {error}") from error

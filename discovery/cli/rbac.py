@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InvalidTarget, quote
 from ..kube.credentials import own_namespace
 from ..permissions import ROLE_NAME, Permission, binding, needed, optional, roles, settle
-from ..targets import LABEL, Endpoints, OfService, Pods, Target
+from ..targets import LABEL, OfService, Pods, Target, check_namespace
 from . import yaml
 from .codes import DONE
 from .options import common, target
@@ -87,7 +87,7 @@ def settled(options: argparse.Namespace) -> Sequence[Target]:
     if namespace is not None:
         if not namespace:
             raise InvalidTarget("--namespace names none", next_step="Write --namespace NS, or leave it out")
-        Endpoints("any", namespace=namespace)  # says what is wrong with it
+        check_namespace(namespace)
     elif any(isinstance(one, OfService | Pods) and not one.namespace for one in options.targets):
         namespace = own_namespace(options.kubeconfig, options.context)
     return tuple(dict.fromkeys(settle(one, namespace) for one in options.targets))

@@ -20,8 +20,6 @@ from .resolv_conf import ResolvConf, Server
 if TYPE_CHECKING:
     from .asking import Asking
 
-RESOLV_CONF = Path("/etc/resolv.conf")
-
 REREAD = 5.0
 """Seconds after which it is looked at whether resolv.conf has changed."""
 
@@ -41,7 +39,7 @@ class Lookups:
         InvalidTarget: a server cannot be read.
     """
 
-    def __init__(self, servers: Sequence[str] | None = None, *, resolv_conf: Path = RESOLV_CONF) -> None:
+    def __init__(self, servers: Sequence[str] | None = None, *, resolv_conf: Path = resolv_conf.PATH) -> None:
         self._servers = None if servers is None else tuple(map(target.server, servers))
         self._file = _File(resolv_conf)
         self._opening = asyncio.Lock()

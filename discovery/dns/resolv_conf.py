@@ -5,6 +5,7 @@ Lines that cannot be read are passed over, as the C library does: half of a file
 
 import ipaddress
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 
@@ -13,6 +14,7 @@ from ..targets import checks
 Server = tuple[str, int]
 """The address and port of a DNS server."""
 
+PATH = Path("/etc/resolv.conf")
 PORT = 53
 MOST_SERVERS = 3
 """Of a file (MAXNS in resolv.h)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..errors import DiscoveryError, NoBackends, NoEndpoints, PortNotFound, ServiceNotFound, quote
+from ..errors import DiscoveryError, NoBackends, NoEndpoints, PortNotFound, quote
 from ..kube.objects import ServiceBody, ServicePort
 from ..kube.objects.services import Ingress
 from ..model import Backend, BackendId
@@ -10,6 +10,7 @@ from ..targets import OfService
 from .addresses import of_family
 from .definition import cluster_ips, place_of
 from .derived import Delta, Derived
+from .naming import named, no_service
 from .ports import LONGEST_PORT, PORTS_SHOWN, service_port
 
 Shown = tuple[Backend, str | None]
@@ -115,16 +116,6 @@ class LoadBalancerSet(AddressSet):
             f"the load balancer of {named(self._target)} has no address of the family {self._target.family}",
             next_step="Ask for prefer-ipv4 or prefer-ipv6, or make the Service dual-stack",
         )
-
-
-def named(target: OfService) -> str:
-    """As errors name it."""
-    return f"the Service {target.service} in the namespace {target.namespace}"
-
-
-def no_service(target: OfService) -> ServiceNotFound:
-    """There is no such Service."""
-    return ServiceNotFound(f"{named(target)} does not exist", next_step="Check its name and namespace")
 
 
 def no_port(target: OfService, body: ServiceBody) -> PortNotFound | None:

@@ -18,6 +18,29 @@ class Delta:
     withheld: Withheld = NONE_WITHHELD
 
 
+class Noted:
+    """What has changed since it was last taken: of each backend only the newest."""
+
+    def __init__(self) -> None:
+        self.changed: dict[BackendId, Backend] = {}
+        self.removed: dict[BackendId, None] = {}
+
+    def note(self, old: Backend | None, new: Backend | None) -> None:
+        """One backend became another, came (`old` is None) or went (`new` is None)."""
+        if old is not None and (new is None or old.id != new.id):
+            self.changed.pop(old.id, None)
+            self.removed[old.id] = None
+        if new is not None:
+            self.removed.pop(new.id, None)
+            self.changed[new.id] = new
+
+    def take(self, withheld: Withheld) -> Delta:
+        """All of it, once; `withheld` is of those that changed."""
+        delta = Delta(tuple(self.changed.values()), tuple(self.removed), withheld)
+        self.changed, self.removed = {}, {}
+        return delta
+
+
 class Derived(Protocol):
     """What the objects come to. To be inherited from."""
 

@@ -11,11 +11,12 @@ from ..kube.objects import NodeBody, ServiceBody, ServicePort, SliceBody
 from ..model import Backend, BackendId
 from ..targets import NodePort
 from . import Remark
-from .address_set import Shown, alias, headless, named, no_port, no_service
+from .address_set import Shown, alias, headless, no_port
 from .addresses import families, family_of, is_name
 from .definition import cluster_ips
 from .derived import Delta, Derived
 from .local import LocalEndpoints
+from .naming import named, no_service
 from .nodes import Address, why_unfit, zone_of
 from .ports import service_port
 

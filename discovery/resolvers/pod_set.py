@@ -19,7 +19,7 @@ from ..kube.objects.pods import ENDED
 from ..model import Backend, BackendId, PodRef
 from ..targets import Pods
 from .addresses import canonical, family_of
-from .derived import Delta, Derived
+from .derived import Delta, Derived, Noted
 from .families import Families
 from .ports import LONGEST_PORT, PORTS_SHOWN
 
@@ -50,8 +50,7 @@ class PodSet(Derived):
         self._at: dict[str, tuple[str, ...]] = {}  # the pods that say they are at an address
         self._others: dict[str, str] = {}  # why a pod is no candidate
         self._portless: dict[str, tuple[ContainerPort, ...]] = {}  # candidates, and the ports that they have instead
-        self._changed: dict[BackendId, Backend] = {}
-        self._removed: dict[BackendId, None] = {}
+        self._noted = Noted()
 
     def put_pod(self, name: str, body: PodBody | None) -> None:
         """Take in what a pod says now; None where it is gone, or is not selected any more."""
@@ -74,10 +73,8 @@ class PodSet(Derived):
         """What changed since it was last asked, once."""
         port = self._target.port
         why_not = "has no port, or several and none is named" if port is None else f"has no port {port}"
-        withheld = {key: why_not for key, backend in self._changed.items() if backend.port == NO_PORT}
-        delta = Delta(tuple(self._changed.values()), tuple(self._removed), withheld)
-        self._changed, self._removed = {}, {}
-        return delta
+        withheld = {key: why_not for key, backend in self._noted.changed.items() if backend.port == NO_PORT}
+        return self._noted.take(withheld)
 
     def problem(self) -> DiscoveryError | None:
         """No pod matches, none can be called yet, or none has the port."""
@@ -194,12 +191,7 @@ class PodSet(Derived):
 
     def _shift(self, old: Backend | None, new: Backend | None) -> None:
         for was, now in self._families.shift(old, new):
-            if was is not None and (now is None or was.id != now.id):
-                self._changed.pop(was.id, None)
-                self._removed[was.id] = None
-            if now is not None:
-                self._removed.pop(now.id, None)
-                self._changed[now.id] = now
+            self._noted.note(was, now)
 
 
 def _rank(backend: Backend) -> tuple[bool, bool, str]:

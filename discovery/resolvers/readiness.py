@@ -11,8 +11,9 @@ from ..model import Backend, BackendId, PodRef
 from ..targets import Endpoints
 from . import Remark
 from .addresses import canonical
-from .derived import Delta, Derived
+from .derived import Delta, Derived, Noted
 from .families import Families
+from .naming import named, no_service
 from .ports import PortMeant
 from .topology import Place, Topology
 
@@ -44,8 +45,7 @@ class EndpointSet(Derived):
         self._families = Families(target.family)
         self._hints: dict[BackendId, Hints] = {}
         self._topology = Topology(self._place)
-        self._changed: dict[BackendId, Backend] = {}
-        self._removed: dict[BackendId, None] = {}
+        self._noted = Noted()
 
     def put(self, name: str, body: SliceBody | None) -> None:
         """Take the slice of this name as it is now; None where it is gone."""
@@ -76,19 +76,17 @@ class EndpointSet(Derived):
     def take(self) -> Delta:
         """What changed since it was last asked, once."""
         if self._topology.settle():
-            self._changed.update((backend.id, backend) for backend in self._topology.shown())
-        reasons = ((key, self._topology.why_not(key)) for key in self._changed)
+            self._noted.changed.update((backend.id, backend) for backend in self._topology.shown())
+        reasons = ((key, self._topology.why_not(key)) for key in self._noted.changed)
         withheld = {key: reason for key, reason in reasons if reason is not None}
-        delta = Delta(tuple(self._changed.values()), tuple(self._removed), withheld)
-        self._changed, self._removed = {}, {}
-        return delta
+        return self._noted.take(withheld)
 
     def problem(self) -> DiscoveryError | None:
         """Why there can be nothing to pick from, where that is so."""
         target = self._target
-        what = f"the Service {target.service} in the namespace {target.namespace}"
+        what = named(target)
         if isinstance(target.port, int) and self._service is None:
-            return ServiceNotFound(f"{what} does not exist", next_step="Check its name and namespace")
+            return no_service(target)
         spec = self._service.spec if self._service else None
         if spec and (spec.type == "ExternalName" or not (spec.selector or self._bodies)):
             return NoEndpoints(
@@ -203,16 +201,11 @@ class EndpointSet(Derived):
             for before, after in self._families.shift(old, new):
                 self._note(before, after)
         elif new is not None and self._topology.hint(new.id, hints):
-            self._changed[new.id] = new
+            self._noted.note(new, new)
 
     def _note(self, old: Backend | None, new: Backend | None) -> None:
         self._topology.put(old.id if old else None, new, self._hints.get(new.id) if new else None)
-        if old is not None and (new is None or old.id != new.id):
-            self._changed.pop(old.id, None)
-            self._removed[old.id] = None
-        if new is not None:
-            self._removed.pop(new.id, None)
-            self._changed[new.id] = new
+        self._noted.note(old, new)
 
 
 def _rank(entry: Entry) -> tuple[bool, bool]:

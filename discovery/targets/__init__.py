@@ -1,10 +1,19 @@
 """What a user asks for: one type for each way of finding backends, checked where it is made, and `parse` for texts."""
 
 from .checks import FAMILIES, HOST, LABEL, Family
-from .dns import Dns
+from .dns import Dns, server_text
 from .grammar import LONGEST_TARGET, SCHEMES, Target, parse
 from .pods import Pods
-from .services import ADDRESS_TYPES, AddressType, ClusterIP, Endpoints, LoadBalancer, NodePort, OfService
+from .services import (
+    ADDRESS_TYPES,
+    AddressType,
+    ClusterIP,
+    Endpoints,
+    LoadBalancer,
+    NodePort,
+    OfService,
+    check_namespace,
+)
 from .static import Static
 
 __all__ = [
@@ -25,5 +34,7 @@ __all__ = [
     "Pods",
     "Static",
     "Target",
+    "check_namespace",
     "parse",
+    "server_text",
 ]

@@ -34,9 +34,8 @@ def _name(text: object) -> str:
     return checks.host(text)
 
 
-def _server(text: str | None) -> str | None:
-    if text is None:
-        return None
+def server_text(text: str) -> str:
+    """The same in its one spelling, `ADDRESS:PORT`."""
     found, port = server(text)
     return f"{checks.bracketed(found)}:{port}"
 
@@ -60,7 +59,7 @@ class Dns:
     port: int | None = attrs.field(default=None)
     srv: bool = attrs.field(default=False)
     family: Family = attrs.field(default="prefer-ipv4", validator=checks.family)
-    server: str | None = attrs.field(default=None, converter=_server)
+    server: str | None = attrs.field(default=None, converter=attrs.converters.optional(server_text))
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.srv, bool):

@@ -130,6 +130,15 @@ class NodePort(OfService):
         return self._text("node-port", **options)
 
 
+def check_namespace(namespace: str) -> None:
+    """A namespace's name.
+
+    Raises:
+        InvalidTarget: it cannot be one.
+    """
+    OfService("any", namespace=namespace)
+
+
 AnyOfService = TypeVar("AnyOfService", bound=OfService)
 
 
