@@ -10,7 +10,7 @@ import discovery
 
 from .figures import Figure, amount, ratios
 from .population import NAMESPACE, Expected, endpoints, service
-from .programs import Said, anchor, forget_peak, memory, ours, say, wait_for_word
+from .programs import Said, anchor, forget_peak, grown, memory, ours, say, wait_for_word
 from .servers import ApiServer, api_server
 
 SERVICES = 10_000
@@ -27,8 +27,8 @@ def measure(runs: int) -> Iterator[Figure]:
             theirs.append(_sync_anchor(server))
             mine.append(_sync_ours(server, seed=run))
     seconds, anchors = [one["seconds"] for one in mine], [one["seconds"] for one in theirs]
-    resident, peak = ([_more(one, field) for one in mine] for field in ("after_kb", "peak_kb"))
-    held, most = (amount((_more(one, field) for one in theirs), "MB") for field in ("after_kb", "peak_kb"))
+    resident, peak = ([grown(one, field) for one in mine] for field in ("after_kb", "peak_kb"))
+    held, most = (amount((grown(one, field) for one in theirs), "MB") for field in ("after_kb", "peak_kb"))
     yield Figure(
         name="first_sync",
         what="first sync of 10,000 EndpointSlices, 100,000 endpoints",
@@ -56,11 +56,6 @@ def measure(runs: int) -> Iterator[Figure]:
         ours=amount(peak, "MB"),
         anchor=f"client-go, protobuf: {most}",
     )
-
-
-def _more(said: Said, field: str) -> float:
-    """MB above what there was before; the kernel counts in KiB."""
-    return float(said[field] - said["before_kb"]) * 1024 / 1e6
 
 
 def _sync_anchor(server: ApiServer) -> Said:

@@ -14,7 +14,7 @@ import discovery
 
 from .figures import Figure, amount, ratios
 from .population import NAMESPACE
-from .programs import Said, anchor, forget_peak, memory, ours, say, wait_for_word
+from .programs import Said, anchor, forget_peak, grown, memory, ours, say, wait_for_word
 from .servers import ApiServer, api_server
 
 PODS = 50_000
@@ -33,8 +33,8 @@ def measure(runs: int) -> Iterator[Figure]:
             theirs.append(_sync_anchor(server))
             mine.append(_sync_ours(server, seed=run))
     seconds, anchors = [one["seconds"] for one in mine], [one["seconds"] for one in theirs]
-    resident, held = ([_more(one) for one in side] for side in (mine, theirs))
-    collected = amount((_more(one, "collected_kb") for one in theirs), "MB")
+    resident, held = ([grown(one, "settled_kb") for one in side] for side in (mine, theirs))
+    collected = amount((grown(one, "collected_kb") for one in theirs), "MB")
     yield Figure(
         name="pods_sync",
         what="first sync of 50,000 pods of 6.8 KB, by selector",
@@ -53,11 +53,6 @@ def measure(runs: int) -> Iterator[Figure]:
         ours=amount(resident, "MB"),
         anchor=f"client-go, protobuf, trimmed: {amount(held, 'MB')}, {collected} once collected by force",
     )
-
-
-def _more(said: Said, field: str = "settled_kb") -> float:
-    """MB above what there was before, once at rest; the kernel counts in KiB."""
-    return float(said[field] - said["before_kb"]) * 1024 / 1e6
 
 
 def _sync_anchor(server: ApiServer) -> Said:

@@ -108,6 +108,11 @@ def memory(field: str) -> int:
     raise KeyError(field)
 
 
+def grown(said: Said, field: str) -> float:
+    """MB above what there was before, as a process said; the kernel counts in KiB."""
+    return float(said[field] - said["before_kb"]) * 1024 / 1e6
+
+
 def forget_peak() -> None:
     """The kernel starts to measure the peak anew."""
     Path("/proc/self/clear_refs").write_text("5")

@@ -34,62 +34,20 @@ class Services:
             reading.close()
 
     async def get(self, name: str, namespace: str, timeout: float | None) -> Service:
-        """A Service as it is defined now, or as it last was known while the API server is away.
-
-        Args:
-            name: its own.
-            namespace: likewise.
-            timeout: seconds to wait for the first answer, None for ever.
-
-        Raises:
-            InvalidTarget: a name or namespace that cannot be one.
-            ServiceNotFound: there is none.
-            AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: it cannot be read, for this reason.
-            NotReady: no answer in time, or one that cannot be read.
-        """
+        """As `Discovery.service`, in a namespace that is settled."""
         with self._reading(name, namespace) as reading:
             async with reading.within(timeout, reading.no_answer):
                 return await reading.answer()
 
     def watch(self, name: str, namespace: str) -> AsyncIterator[Service | None]:
-        """A Service as it is defined now, then each other definition; None while there is none of this name.
-
-        A slow reader misses what was overtaken meanwhile, and is told the newest. While the API server is away
-        nothing is told. It ends when the Discovery is closed.
-
-        Args:
-            name: its own.
-            namespace: likewise.
-
-        Raises:
-            InvalidTarget: a name or namespace that cannot be one; raised at once.
-            AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: the first answer is that it cannot be
-                read. Later failures are not raised: they are retried, and told as events.
-        """
+        """As `Discovery.watch_service`, likewise: a name that cannot be one is refused at once."""
         ClusterIP(name, namespace=namespace)
         return self._watch(name, namespace)
 
     async def load_balancer(
         self, name: str, namespace: str, timeout: float | None, on_progress: Progress | None = None
     ) -> LoadBalancerStatus:
-        """Wait until a Service of the type LoadBalancer has an external address.
-
-        If the Service is deleted meanwhile, it is waited for the next of its name.
-
-        Args:
-            name: its own.
-            namespace: likewise.
-            timeout: seconds for all of it, None for ever. A cloud takes one to five minutes.
-            on_progress: called with each definition that has no address yet, the first included, and None where the
-                Service has been deleted.
-
-        Raises:
-            InvalidTarget: a name or namespace that cannot be one.
-            ServiceNotFound: there is none.
-            NoBackends: it is of another type, or becomes one.
-            AccessDenied, Unauthenticated, ApiUnavailable, ConfigurationError: it cannot be read, for this reason.
-            NotReady: no address in time.
-        """
+        """As `Discovery.load_balancer`, likewise."""
         with self._reading(name, namespace) as reading:
             async with reading.within(timeout, reading.no_address):
                 return await reading.assigned(on_progress)

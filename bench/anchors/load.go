@@ -36,14 +36,26 @@ func load(flags *flag.FlagSet, args []string) error {
 	if err != nil && !errors.IsAlreadyExists(err) {
 		return err
 	}
+	start := time.Now()
+	if err := atOnce(*writers, *services, func(index int) error {
+		slice := endpointSlice(*namespace, fmt.Sprintf("%s-%05d", *prefix, index), index**endpoints, *endpoints)
+		_, err := client.DiscoveryV1().EndpointSlices(*namespace).Create(ctx, slice, meta.CreateOptions{})
+		return err
+	}); err != nil {
+		return err
+	}
+	return report(map[string]any{"slices": *services, "seconds": time.Since(start).Seconds()})
+}
+
+// atOnce does so many things, numbered from 0, by so many writers; it returns the first error.
+func atOnce(writers, count int, do func(number int) error) error {
 	var group sync.WaitGroup
 	var next atomic.Int64
-	failures, start := make(chan error, *writers), time.Now()
-	for range *writers {
+	failures := make(chan error, writers)
+	for range writers {
 		group.Go(func() {
-			for index := int(next.Add(1)) - 1; index < *services; index = int(next.Add(1)) - 1 {
-				slice := endpointSlice(*namespace, fmt.Sprintf("%s-%05d", *prefix, index), index**endpoints, *endpoints)
-				if _, err := client.DiscoveryV1().EndpointSlices(*namespace).Create(ctx, slice, meta.CreateOptions{}); err != nil {
+			for number := int(next.Add(1)) - 1; number < count; number = int(next.Add(1)) - 1 {
+				if err := do(number); err != nil {
 					failures <- err
 					return
 				}
@@ -52,10 +64,7 @@ func load(flags *flag.FlagSet, args []string) error {
 	}
 	group.Wait()
 	close(failures)
-	if err := <-failures; err != nil {
-		return err
-	}
-	return report(map[string]any{"slices": *services, "seconds": time.Since(start).Seconds()})
+	return <-failures
 }
 
 // write changes the slices of a namespace in turn at an even rate: endpoint 0's hostname becomes the time of the write.

@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	core "k8s.io/api/core/v1"
@@ -54,22 +52,8 @@ func loadPods(flags *flag.FlagSet, args []string) error {
 		}
 		return nil
 	}
-	var group sync.WaitGroup
-	var next atomic.Int64
-	failures, start := make(chan error, *writers), time.Now()
-	for range *writers {
-		group.Go(func() {
-			for number := int(next.Add(1)) - 1; number < *count; number = int(next.Add(1)) - 1 {
-				if err := put(number); err != nil {
-					failures <- err
-					return
-				}
-			}
-		})
-	}
-	group.Wait()
-	close(failures)
-	if err := <-failures; err != nil {
+	start := time.Now()
+	if err := atOnce(*writers, *count, put); err != nil {
 		return err
 	}
 	return report(map[string]any{"pods": *count, "seconds": time.Since(start).Seconds()})
