@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from .errors import ConfigurationError, quote
 
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def is_seconds(value: object) -> bool:
     """Whether it is a positive, finite number."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 < value <= sys.float_info.max  # type: ignore[operator] # a number
+    return _is_number(value) and 0 < value <= sys.float_info.max
 
 
 def check_timeout(value: object) -> None:
@@ -24,8 +27,7 @@ def check_timeout(value: object) -> None:
     Raises:
         ConfigurationError: it is not. A NaN would even put the event loop's timers out of order.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value is not None and not (number and value >= 0):  # type: ignore[operator] # a number
+    if value is not None and not (_is_number(value) and value >= 0):
         raise ConfigurationError(f"timeout={quote(value)} is not a number of seconds", next_step="None waits for ever")
 
 

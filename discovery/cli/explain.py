@@ -8,7 +8,7 @@ from ..errors import DiscoveryError
 from ..model import Candidate
 from ..pool import Pool
 from .codes import DONE
-from .options import common, discovery, target
+from .options import discovery, of_target
 from .output import as_json, printable, table
 from .resolve import answer, silent
 
@@ -29,8 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("target", type=target, metavar="TARGET", help="[NS/]SERVICE[:PORT], or a target in full")
-    common(made)
+    of_target(made)
     made.set_defaults(run=run)
 
 

@@ -26,6 +26,12 @@ def common(made: argparse.ArgumentParser) -> None:
     )
 
 
+def of_target(made: argparse.ArgumentParser) -> None:
+    """Add the one target that a command is about, and what every command has."""
+    made.add_argument("target", type=target, metavar="TARGET", help="[NS/]SERVICE[:PORT], or a target in full")
+    common(made)
+
+
 def seconds(text: str) -> float:
     """A number of seconds above 0."""
     try:

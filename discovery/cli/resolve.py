@@ -7,7 +7,7 @@ from ..errors import NotReady
 from ..events import Event
 from ..pool import Pool
 from .codes import DONE
-from .options import common, discovery, target
+from .options import discovery, of_target
 from .output import BACKEND_HEAD, as_json, backend_row, table
 
 EXAMPLES = """examples:
@@ -25,8 +25,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("target", type=target, metavar="TARGET", help="[NS/]SERVICE[:PORT], or a target in full")
-    common(made)
+    of_target(made)
     made.set_defaults(run=run)
 
 

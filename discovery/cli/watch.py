@@ -10,7 +10,7 @@ from ..events import Event
 from ..model import Change
 from ..pool import Pool
 from .codes import DONE
-from .options import common, discovery, target
+from .options import discovery, of_target
 from .output import BACKEND_HEAD, HOME_AND_CLEAR, as_json, backend_row, complain, printable, state_of, table
 from .resolve import answer
 
@@ -28,8 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("target", type=target, metavar="TARGET", help="[NS/]SERVICE[:PORT], or a target in full")
-    common(made)
+    of_target(made)
     made.set_defaults(run=run)
 
 

@@ -163,9 +163,8 @@ class EndpointSet(Derived):
     def _settle(self, spot: Spot, name: str) -> None:
         """Decide anew whose an address is, after the slice `name` changed what it says of it."""
         held = self._winners.get(spot)
-        if held is not None and held[0] != name:
-            self._shared.add(spot)
         if held is not None and held[0] != name:  # which has beaten all the others
+            self._shared.add(spot)
             claims = [one for one in (held[0], name) if spot in self._entries.get(one, ())]
             owner = min(claims, key=lambda one: (_rank(self._entries[one][spot]), one), default=None)
         elif spot in self._shared:
