@@ -1,5 +1,6 @@
 """One pick, held for as long as the exchange with the backend takes."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -18,14 +19,21 @@ class Lease(msgspec.Struct, gc=False, eq=False):
         with pool.pick() as lease:
             ...  # the whole exchange
 
+    `went`: True after a success, False after a failure, None where it says nothing of the backend or is not over.
+    `since` is when it began, where somebody (`ended`) wants to know how long it took.
+
     A Struct, because one is made for each request and this is the cheapest object there is: 0.1 µs, and never a thing
     for the garbage collector to visit.
     """
 
     node: Node
     failures: tuple[type[BaseException], ...] = FAILURES
+    ended: "Callable[[Lease], None] | None" = None
+    since: float = 0.0
     held: bool = True
     judged: bool = False
+    went: bool | None = None
+    retry_after: float | None = None
 
     @property
     def backend(self) -> Backend:
@@ -48,18 +56,27 @@ class Lease(msgspec.Struct, gc=False, eq=False):
         if self.held:
             self.held = False
             node = self.node
-            node.in_flight -= 1
             if not self.judged:
-                self.judged = True
+                self.judged = self.went = True
                 node.successes += 1
-                node.consecutive_failures = 0
+                if node.consecutive_failures:
+                    node.recover()
+            node.in_flight -= 1
+            if self.ended is not None:
+                self.ended(self)
 
-    def fail(self, error: BaseException | None = None, *, retry_after: float | None = None) -> None:
-        """The backend failed, with this error; it asked for `retry_after` seconds of peace. Counts once."""
+    def fail(
+        self, error: BaseException | None = None, *, retry_after: float | None = None, throttled: bool = False
+    ) -> None:
+        """The backend failed, with this error; it asked for `retry_after` seconds of peace. Counts once.
+
+        `throttled`: all it said is that it gets too many requests (HTTP 429).
+        """
         if not self.judged:
             self.judged = True
-            self.node.failures += 1
-            self.node.consecutive_failures += 1
+            self.went = False
+            self.retry_after = retry_after
+            self.node.fail(throttled=throttled)
 
     def ignore(self) -> None:
         """Whatever comes of it says nothing of the backend."""

@@ -8,7 +8,7 @@ import random
 from typing import Protocol, runtime_checkable
 
 from .least_request import LeastRequest
-from .node import Key, Members, Node, Picker
+from .node import Key, Members, Node, Picker, Watcher
 from .round_robin import RoundRobin
 
 
@@ -20,4 +20,24 @@ class Balancer(Protocol):
         """A function that returns one of `members.nodes`, which is not empty when it is called."""
 
 
-__all__ = ["Balancer", "Key", "LeastRequest", "Members", "Node", "Picker", "RoundRobin"]
+@runtime_checkable
+class Learner(Protocol):
+    """A policy that also learns from each exchange; a `Balancer` may be one."""
+
+    def observe(self, node: Node, seconds: float, now: float, *, failed: bool, retry_after: float | None) -> None:
+        """An exchange with the node took so long, and failed or not.
+
+        What is ignored (cancelled, the caller's own error) is not told. `retry_after`: seconds that a failed backend
+        asked for. What is learnt goes into `node.latency` and `node.measured`, which all pools of the target share.
+        """
+
+
+def is_keyed(balancer: Balancer) -> bool:
+    """Whether it places requests by their key: a class attribute `keyed = True` says so.
+
+    Such a policy is given all backends and not this client's subset, so that every client finds the same one.
+    """
+    return bool(getattr(balancer, "keyed", False))
+
+
+__all__ = ["Balancer", "Key", "Learner", "LeastRequest", "Members", "Node", "Picker", "RoundRobin", "Watcher", "is_keyed"]
