@@ -15,9 +15,18 @@ BENCHMARKS = (
     "big_service",
     "pick",
     "middleware",
+    "slow_backend",
+    "failing_backend",
+    "hanging_half",
+    "outage",
+    "hedging",
+    "maglev_table",
+    "tls_reuse",
     "dns_names",
     "import_time",
 )
+LONG = ("soak",)
+"""Run where they are named only."""
 
 
 def measure(names: list[str], runs: int) -> Iterator[Figure]:
@@ -27,14 +36,15 @@ def measure(names: list[str], runs: int) -> Iterator[Figure]:
 
 
 def main() -> int:
+    known, named = (*BENCHMARKS, *LONG), f"all by default but for {', '.join(LONG)}, which takes long"
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the figures this library promises.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; {named}")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each, the median counts (default: 5)")
     parser.add_argument("--write", action="store_true", help="write the table to the docs and the README; needs all")
     options = parser.parse_args()
-    unknown = [name for name in options.names if name not in BENCHMARKS]
+    unknown = [name for name in options.names if name not in known]
     if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(known)}")
     if options.runs < 1 or (options.write and options.names):
         parser.error("--runs is at least 1, and --write is for all of them")
     figures = []

@@ -64,7 +64,7 @@ def amount(values: Iterable[float], unit: str, scale: float = 1.0) -> str:
     return f"{middle:,.0f} {unit}" if middle >= 1000 else f"{middle:.3g} {unit}"
 
 
-def percentile(values: Iterable[float], percent: int) -> float:
+def percentile(values: Iterable[float], percent: float) -> float:
     """The nearest-rank percentile."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent // 100))]

@@ -1,84 +1,103 @@
-"""Middleware: requests a second over 10 backends, beside plain aiohttp in turn over the same fixed addresses."""
+"""Middleware: requests a second over 10 backends with each policy, beside plain aiohttp and HAProxy as a sidecar.
+
+All take turns over the same fixed addresses. Plain aiohttp goes round them by itself; HAProxy takes what it is sent at
+one port, round robin. Outlier detection, retries and their budget are on, as they are by default.
+
+The client has one core, and HAProxy the same one, as a program and its sidecar share the processor time of their pod;
+the backends have another. Beside it a HAProxy on that other core tells what its work amounts to: there it is free.
+"""
 
 import asyncio
 import itertools
+import json
 import statistics
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack
 
 import aiohttp
 
 import discovery
 
 from .figures import Figure, amount
-from .programs import ours, say, wait_for_word
+from .programs import ours, say
+from .traffic.cores import cores, on_core
+from .traffic.haproxy import haproxy
+from .traffic.through import HOST, through
 
 BACKENDS = 10
 TASKS = 32
 REQUESTS = 1000
-"""In a row; then it is the other's turn."""
+"""In a row; then it is another's turn."""
 TURNS = 16
-HOST = "backends.test"
-URL = f"http://{HOST}/orders"
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nok\n"
+POLICIES: dict[str, discovery.Balancer] = {
+    "round_robin": discovery.RoundRobin(),
+    "least_request": discovery.LeastRequest(),
+}
+TO_PLAIN = {"round_robin": 0.95}
+"""At least so much of plain aiohttp's; 0.93 of the others."""
 
 
 def measure(runs: int) -> Iterator[Figure]:
     said = []
-    with ours("middleware") as servers:
-        ports = [str(port) for port in servers.hear()["ports"]]
-        for _ in range(runs):
-            with ours("middleware", *ports) as program:
-                said.append(program.hear())
-    yield Figure(
-        name="middleware",
-        what=f"requests through the middleware over {BACKENDS} backends",
-        unit="x",
-        runs=tuple(one["ratio"] for one in said),
-        at_least=0.95,
-        ours=amount((one["ours"] for one in said), "requests/s"),
-        anchor=f"plain aiohttp: {amount((one['plain'] for one in said), 'requests/s')}",
-    )
+    here, elsewhere = cores()
+    with ExitStack() as stack:
+        with on_core(elsewhere):
+            ports = stack.enter_context(ours("traffic.backends", str(BACKENDS))).hear()["ports"]
+            apart = stack.enter_context(haproxy(ports, {"apart": "roundrobin"}))
+        with on_core(here):
+            sidecars = {**stack.enter_context(haproxy(ports, {"sidecar": "roundrobin"})), **apart}
+            for _ in range(runs):
+                with ours("middleware", json.dumps(sidecars), json.dumps(ports)) as program:
+                    said.append(program.hear())
+    rates = {side: amount((one["rates"][side] for one in said), "requests/s") for side in said[0]["rates"]}
+    for name in POLICIES:
+        title = name.replace("_", " ")
+        yield Figure(
+            name=f"middleware_{name}",
+            what=f"requests through the middleware over {BACKENDS} backends, {title}",
+            unit="x",
+            runs=tuple(one["to_plain"][name] for one in said),
+            at_least=TO_PLAIN.get(name, 0.93),
+            ours=rates[name],
+            anchor=f"plain aiohttp: {rates['plain']}",
+        )
+        yield Figure(
+            name=f"sidecar_{name}",
+            what=f"the same beside a sidecar, {title}",
+            unit="x",
+            runs=tuple(one["to_sidecar"][name] for one in said),
+            at_least=1.2,
+            ours=rates[name],
+            anchor=f"HAProxy as a sidecar: {rates['sidecar']}; on the backends' core {rates['apart']}",
+        )
 
 
-class Backend(asyncio.Protocol):
-    """Answers every request alike, as cheaply as can be: the clients are what is measured."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._transport.write(ANSWER * data.count(b"\r\n\r\n"))
-
-
-async def serve() -> None:
-    loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(Backend, "127.0.0.1", 0) for _ in range(BACKENDS)]
-    say(ports=[server.sockets[0].getsockname()[1] for server in servers])
-    await asyncio.to_thread(wait_for_word)
-
-
-async def drive(ports: list[int]) -> None:
-    target = discovery.Static([("127.0.0.1", port) for port in ports])
-    plain_urls = itertools.cycle([f"http://127.0.0.1:{port}/orders" for port in ports])
-    async with discovery.Discovery() as disco:
-        middleware = disco.middleware(routes={HOST: target}, balancer=discovery.RoundRobin())
-        async with aiohttp.ClientSession() as plain, aiohttp.ClientSession(middlewares=[middleware]) as through:
-            rates: list[tuple[float, float]] = []
-            for turn in range(TURNS + 2):
-                sides = [(through, itertools.repeat(URL)), (plain, plain_urls)]
-                found = [0.0, 0.0]
-                for side in (0, 1) if turn % 2 else (1, 0):
-                    found[side] = await _rate(*sides[side])
-                rates.append((found[0], found[1]))
+async def drive(sidecars: dict[str, int], ports: list[int]) -> None:
+    async with AsyncExitStack() as stack:
+        plain = await stack.enter_async_context(aiohttp.ClientSession())
+        sides = {
+            "plain": (plain, itertools.cycle([_orders(f"127.0.0.1:{port}") for port in ports])),
+            **{name: (plain, itertools.repeat(_orders(f"127.0.0.1:{port}"))) for name, port in sidecars.items()},
+        }
+        for name, balancer in POLICIES.items():
+            session = await stack.enter_async_context(through(ports, balancer=balancer))
+            sides[name] = session, itertools.repeat(_orders(HOST))
+        rates: list[dict[str, float]] = []
+        for turn in range(TURNS + 2):
+            order = list(sides)[:: 1 if turn % 2 else -1]
+            rates.append({name: await _rate(*sides[name]) for name in order})
     rates = rates[2:]  # connections are made in the first two
     say(
-        ratio=statistics.median(mine / theirs for mine, theirs in rates),
-        ours=statistics.median(mine for mine, _ in rates),
-        plain=statistics.median(theirs for _, theirs in rates),
+        rates={name: statistics.median(turn[name] for turn in rates) for name in sides},
+        to_plain={name: statistics.median(turn[name] / turn["plain"] for turn in rates) for name in POLICIES},
+        to_sidecar={name: statistics.median(turn[name] / turn["sidecar"] for turn in rates) for name in POLICIES},
     )
+
+
+def _orders(host: str) -> str:
+    return f"http://{host}/orders"
 
 
 async def _rate(session: aiohttp.ClientSession, urls: Iterator[str]) -> float:
@@ -97,4 +116,4 @@ async def _rate(session: aiohttp.ClientSession, urls: Iterator[str]) -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(drive([int(port) for port in sys.argv[1:]]) if sys.argv[1:] else serve())
+    asyncio.run(drive(json.loads(sys.argv[1]), json.loads(sys.argv[2])))

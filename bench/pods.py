@@ -84,7 +84,7 @@ async def program(kubeconfig: str, seed: int) -> None:
         status = pool.status
         with pool.pick() as lease:
             _check(lease.backend)
-        for backend in random.Random(seed).sample(pool.backends, LOOKED_AT):
+        for backend in random.Random(seed).sample(pool.snapshot.backends, LOOKED_AT):
             _check(backend)
         say(
             seconds=seconds,

@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .balancing import Balancer, LeastRequest, Members, Node, RoundRobin
+    from .balancing import (
+        Balancer,
+        Learner,
+        LeastRequest,
+        Maglev,
+        Members,
+        Node,
+        PeakEwma,
+        Random,
+        RendezvousHash,
+        RoundRobin,
+    )
+    from .balancing.locality import LocalityAware
+    from .balancing.outlier import OutlierDetection
+    from .balancing.slow_start import SlowStart
+    from .balancing.subset import Subset
+    from .caller import options
     from .client import Discovery
     from .definition import LoadBalancerStatus, Service, ServicePort
     from .errors import (
@@ -30,16 +46,34 @@ if TYPE_CHECKING:
         Unauthenticated,
     )
     from .events import Event
-    from .integrations.aiohttp import Route
+    from .integrations.routes import Route
     from .lease import Lease
     from .model import Backend, BackendId, Candidate, Change, PodRef, PoolStatus, Snapshot
     from .pool import Pool
+    from .pool_options import PoolKeywords, PoolOptions
     from .resolvers import Remark, Resolver, Sink
-    from .retrying import RetryPolicy
+    from .resolvers.health import HealthCheck
+    from .retrying import Hedging, RetryBudget, RetryPolicy
     from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, Pods, Static, Target, parse
 
 _HOMES = {
-    "balancing": ("Balancer", "LeastRequest", "Members", "Node", "RoundRobin"),
+    "balancing": (
+        "Balancer",
+        "Learner",
+        "LeastRequest",
+        "Maglev",
+        "Members",
+        "Node",
+        "PeakEwma",
+        "Random",
+        "RendezvousHash",
+        "RoundRobin",
+    ),
+    "balancing.locality": ("LocalityAware",),
+    "balancing.outlier": ("OutlierDetection",),
+    "balancing.slow_start": ("SlowStart",),
+    "balancing.subset": ("Subset",),
+    "caller": ("options",),
     "client": ("Discovery",),
     "definition": ("LoadBalancerStatus", "Service", "ServicePort"),
     "errors": (
@@ -60,12 +94,14 @@ _HOMES = {
         "Unauthenticated",
     ),
     "events": ("Event",),
-    "integrations.aiohttp": ("Route",),
+    "integrations.routes": ("Route",),
     "lease": ("Lease",),
     "model": ("Backend", "BackendId", "Candidate", "Change", "PodRef", "PoolStatus", "Snapshot"),
     "pool": ("Pool",),
+    "pool_options": ("PoolKeywords", "PoolOptions"),
     "resolvers": ("Remark", "Resolver", "Sink"),
-    "retrying": ("RetryPolicy",),
+    "resolvers.health": ("HealthCheck",),
+    "retrying": ("Hedging", "RetryBudget", "RetryPolicy"),
     "targets": ("ClusterIP", "Dns", "Endpoints", "LoadBalancer", "NodePort", "Pods", "Static", "Target", "parse"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -86,27 +122,39 @@ __all__ = [
     "Dns",
     "Endpoints",
     "Event",
+    "HealthCheck",
+    "Hedging",
     "InvalidTarget",
+    "Learner",
     "Lease",
     "LeastRequest",
     "LoadBalancer",
     "LoadBalancerStatus",
+    "LocalityAware",
+    "Maglev",
     "Members",
     "NoBackends",
     "NoEndpoints",
     "Node",
     "NodePort",
     "NotReady",
+    "OutlierDetection",
     "Overloaded",
+    "PeakEwma",
     "PodRef",
     "Pods",
     "Pool",
+    "PoolKeywords",
+    "PoolOptions",
     "PoolStatus",
     "PortNotFound",
+    "Random",
     "Remark",
+    "RendezvousHash",
     "ResolutionError",
     "Resolver",
     "RetriesExhausted",
+    "RetryBudget",
     "RetryPolicy",
     "RoundRobin",
     "Route",
@@ -114,10 +162,13 @@ __all__ = [
     "ServiceNotFound",
     "ServicePort",
     "Sink",
+    "SlowStart",
     "Snapshot",
     "Static",
+    "Subset",
     "Target",
     "Unauthenticated",
+    "options",
     "parse",
 ]
 

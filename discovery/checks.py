@@ -21,6 +21,11 @@ def is_seconds(value: object) -> bool:
     return _is_number(value) and 0 < value <= sys.float_info.max
 
 
+def is_weight(value: object) -> bool:
+    """Whether it is a finite number of at least 0; True is none."""
+    return _is_number(value) and 0 <= value <= sys.float_info.max
+
+
 def check_timeout(value: object) -> None:
     """A number of seconds from 0 on, or None, which is for ever.
 
@@ -44,12 +49,15 @@ def seconds(*, optional: bool = False) -> Validator:
     return check
 
 
-def whole(*, least: int) -> Validator:
-    """A whole number of at least `least`."""
+def whole(*, least: int, optional: bool = False) -> Validator:
+    """A whole number of at least `least`; with `optional`, None too."""
 
     def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is None and optional:
+            return
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigurationError(f"{attribute.name}={quote(value)} is not a whole number of at least {least}")
+            also = ", or None" if optional else ""
+            raise ConfigurationError(f"{attribute.name}={quote(value)} is not a whole number of at least {least}{also}")
 
     return check
 
@@ -63,5 +71,38 @@ def instance(kind: type) -> Validator:
                 f"{attribute.name}={quote(value)} is no {kind.__name__}",
                 next_step=f"Give an instance, {kind.__name__}(...)",
             )
+
+    return check
+
+
+def number(
+    *, least: float | None = None, above: float | None = None, most: float = sys.float_info.max, optional: bool = False
+) -> Validator:
+    """A finite number of at least `least`, or above `above`, and at most `most`; with `optional`, None too."""
+    bounds = [f"of at least {least}"] if least is not None else []
+    bounds += [f"above {above}"] if above is not None else []
+    bounds += [f"at most {most}"] if most < sys.float_info.max else []
+
+    def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is None and optional:
+            return
+        fits = _is_number(value) and -sys.float_info.max <= value <= most
+        if not fits or (least is not None and value < least) or (above is not None and value <= above):
+            said = " and ".join(bounds)
+            also = ", or None" if optional else ""
+            raise ConfigurationError(f"{attribute.name}={quote(value)} is not a finite number {said}".rstrip() + also)
+
+    return check
+
+
+def text(*, optional: bool = False) -> Validator:
+    """A text that is not empty; with `optional`, None too."""
+
+    def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is None and optional:
+            return
+        if not isinstance(value, str) or not value:
+            also = ", or None" if optional else ""
+            raise ConfigurationError(f"{attribute.name}={quote(value)} is no text of at least one character{also}")
 
     return check

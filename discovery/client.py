@@ -7,35 +7,39 @@ import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import aiohttp
 import attrs
 
 from . import surroundings
-from .balancing import Balancer
 from .checks import check_timeout, is_seconds
 from .definition import LoadBalancerStatus, Service
 from .dns.lookups import Lookups
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
 from .events import Hook, emitter
-from .integrations.aiohttp import Directory, Middleware, Route
-from .integrations.aiohttp.hosts import Via
-from .integrations.aiohttp.routes import KeyOf, routes_of
+from .integrations.aiohttp import Directory as AiohttpDirectory
+from .integrations.aiohttp import Middleware
+from .integrations.directory import Directory, H
+from .integrations.finding import Finding
+from .integrations.hosts import Via
+from .integrations.routes import KeyOf, Route
+from .integrations.settings import Settings
 from .kube.access import Access
 from .kube.credentials import Credentials, in_cluster, own_namespace
 from .kube.watches import Watches
-from .lease import FAILURES
-from .pool import Pool, PoolOptions
+from .pool import Pool
+from .pool_options import PoolKeywords, PoolOptions
 from .pools import Pools
 from .reading import Progress
 from .resolvers import Resolver
+from .resolvers.checked import CheckedResolver
 from .resolvers.dns import DnsResolver
 from .resolvers.endpoints import endpoints_resolver
+from .resolvers.health import HealthCheck
 from .resolvers.of_service import cluster_ip_resolver, load_balancer_resolver, node_port_resolver
 from .resolvers.pods import pods_resolver
 from .resolvers.static import StaticResolver
-from .retrying import RetryPolicy
 from .services import Services
 from .surroundings import check_callback, check_names, dns_servers, own_place
 from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
@@ -97,8 +101,8 @@ class Discovery:
         self._lookups: Lookups | None = None
         self._place = own_place(node, zone)
         self._dns = dns_servers(dns)
-        self._pools = Pools(self._resolver, self._advice, self._emit, self._rng)
-        self._directories: weakref.WeakSet[Directory] = weakref.WeakSet()  # those with hosts hold themselves
+        self._pools = Pools(self._resolver, self._advice, lambda: self._place.zone, self._emit, self._rng)
+        self._directories: weakref.WeakSet[Directory[Any]] = weakref.WeakSet()  # those with hosts hold themselves
         _open.add(self)
 
     def __repr__(self) -> str:
@@ -138,18 +142,15 @@ class Discovery:
     def pool(
         self,
         target: Target | str | Resolver,
-        *,
-        balancer: Balancer | None = None,
-        retry: RetryPolicy | None = None,
-        failures: tuple[type[BaseException], ...] = FAILURES,
+        /,
+        **options: Unpack[PoolKeywords],
     ) -> Pool:
         """The pool of a target. The same target and options give the same pool, with one more use to give back.
 
         Args:
             target: text (`endpoints://NS/SERVICE:PORT`), a typed target, or a `Resolver` of your own.
-            balancer: how a backend is chosen; None is `LeastRequest()`.
-            retry: when another one is tried; None is `RetryPolicy()`.
-            failures: exceptions that count against the backend when they leave a lease.
+            options: how a backend is chosen and another one tried: those of `PoolOptions`, of which the most used are
+                `balancer`, `retry`, `outlier`, `locality`, `hedging` and `max_in_flight`.
 
         Raises:
             InvalidTarget: the text cannot be read.
@@ -157,8 +158,7 @@ class Discovery:
                 be found out.
             RuntimeError: closed, or used from another loop or process.
         """
-        options = _options(balancer, retry, failures)
-        return self.open(parse(target) if isinstance(target, str) else target, options)
+        return self.open(parse(target) if isinstance(target, str) else target, PoolOptions(**options))
 
     def open(self, target: Target | Resolver, options: PoolOptions) -> Pool:
         """As `pool`, for one that has all options at hand."""
@@ -265,9 +265,7 @@ class Discovery:
         ready_timeout: float = 5.0,
         short_names: bool = False,
         key: KeyOf | None = None,
-        balancer: Balancer | None = None,
-        retry: RetryPolicy | None = None,
-        failures: tuple[type[BaseException], ...] = FAILURES,
+        **options: Unpack[PoolKeywords],
     ) -> aiohttp.ClientMiddlewareType:
         """A client middleware for aiohttp: `ClientSession(middlewares=[disco.middleware()])`.
 
@@ -279,35 +277,42 @@ class Discovery:
             ready_timeout: seconds to wait for a host's first answer before that.
             short_names: take `SVC.NS` and `SVC` for Services too.
             key: what a hash policy places a request by.
-            balancer: as in `pool`.
-            retry: as in `pool`.
-            failures: as in `pool`.
+            options: of the pools, as in `pool`.
 
         Raises:
             InvalidTarget: a route's target cannot be read.
             ConfigurationError: an option cannot be used.
         """
-        if via not in ("endpoints", "cluster-ip"):
-            raise ConfigurationError(f"via={quote(via)} is unknown", next_step='Give "endpoints" or "cluster-ip"')
-        if fallback not in ("service", None):
-            raise ConfigurationError(f"fallback={quote(fallback)} is unknown", next_step='Give "service" or None')
-        if not (ready_timeout == 0 or is_seconds(ready_timeout)):
-            raise ConfigurationError(f"ready_timeout={quote(ready_timeout)} is not a number of seconds")
+        settings = Settings(
+            routes=routes,
+            via=via,
+            fallback=fallback,
+            ready_timeout=ready_timeout,
+            short_names=short_names,
+            key=key,
+            options=PoolOptions(**options),
+        )
+        return Middleware(self.integrate(AiohttpDirectory, settings))
+
+    def integrate(self, kind: "type[Directory[H]]", settings: Settings) -> Finding[H]:
+        """For integrations: their kind of directory, filled from here and closed with this.
+
+        Raises:
+            RuntimeError: closed, or used from another process.
+        """
         self._check_home(None)
         self._check_open()
-        if key is not None and not callable(key):
-            raise ConfigurationError(f"key={quote(key)} cannot be called", next_step="Give a function of the request")
-        directory = Directory(
+        directory = kind(
             self,
-            routes_of({} if routes is None else routes),
-            _options(balancer, retry, failures),
-            key,
+            dict(settings.routes),
+            settings.options,
+            settings.key,
             domain=self._domain or surroundings.cluster_domain(),
-            short_names=short_names,
-            via=via,
+            short_names=settings.short_names,
+            via=settings.via,
         )
         self._directories.add(directory)
-        return Middleware(directory, fallback, ready_timeout, self._emit).send
+        return Finding(directory, settings.fallback, settings.ready_timeout, self._emit)
 
     # Wiring
 
@@ -360,7 +365,13 @@ class Discovery:
             self._namespace = own_namespace(self._kubeconfig, self._context)
         return self._namespace
 
-    def _resolver(self, target: Target | Resolver) -> Resolver:
+    def _resolver(self, target: Target | Resolver, health: HealthCheck | None) -> Resolver:
+        found = self._plain_resolver(target)
+        if health is None:
+            return found
+        return CheckedResolver(found, health, self._emit, self._rng, name=str(target))
+
+    def _plain_resolver(self, target: Target | Resolver) -> Resolver:
         match target:
             case Endpoints():
                 return endpoints_resolver(target, self._place, self._kubernetes().subscribe, self._emit)
@@ -399,13 +410,6 @@ class Discovery:
         """In a child process nothing here works: the sockets and the loop are the parent's."""
         self._closed = self._forked_off = True
         self._pools.refuse()
-
-
-def _options(
-    balancer: Balancer | None, retry: RetryPolicy | None, failures: tuple[type[BaseException], ...]
-) -> PoolOptions:
-    given = {"balancer": balancer, "retry": retry}
-    return PoolOptions(failures=failures, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _after_fork() -> None:

@@ -5,15 +5,18 @@ list that is changed in place: a change costs what changed. What users read is b
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .balancing import Node
+from .balancing import Node, Watcher
 from .errors import NoBackends
 from .events import Event, Hook
 from .model import Backend, BackendId, Candidate, Snapshot
 from .resolvers import NONE_WITHHELD, Remark, Withheld
 
 UNUSED = -1
+
+Follower = Callable[[Sequence[Node], Sequence[Node], Sequence[Node]], None]
+"""Is told which records came among those that may be picked, which left, and which stayed with a new backend."""
 
 
 class Membership:
@@ -27,12 +30,17 @@ class Membership:
         self.last_error: Exception | None = None
         self.standing_in = False
         self.remarks: tuple[Remark, ...] = ()
+        self.uneven = 0  # of those that may be picked, how many have a weight of their own
+        self.ranked = 0  # and how many are not of the first priority
+        self.watchers: list[Watcher] = []
+        self.followers: list[Follower] = []
         self._emit = emit
         self._clock = clock
         self._records: dict[BackendId, Node] = {}
         self._withheld: dict[BackendId, str] = {}
         self._ready = 0
         self._pickable = 0
+        self._moved: dict[Node, bool] = {}  # in one change: whose place may be another, and whether it was in
         self._serving_on = 0
         self._empty = True
         self._stale_since: float | None = None
@@ -54,6 +62,7 @@ class Membership:
         self, changed: Iterable[Backend], removed: Iterable[BackendId], withheld: Withheld = NONE_WITHHELD
     ) -> None:
         """These are new or different, and those are gone."""
+        self._at = self._clock()
         touched: list[BackendId] = []
         for key in removed:
             node = self._records.pop(key, None)
@@ -122,9 +131,13 @@ class Membership:
     def snapshot(self) -> Snapshot:
         """What may be picked now; built once for each version."""
         if self._snapshot is None or self._snapshot.synced_at != self.synced_at:
-            backends = tuple(sorted((node.backend for node in self.nodes), key=_order))
+            backends = tuple(sorted((node.backend for node in self.nodes), key=order))
             self._snapshot = Snapshot(backends=backends, version=self.version, synced_at=self.synced_at)
         return self._snapshot
+
+    def record(self, key: BackendId) -> Node | None:
+        """What is learnt of the backend of this identity."""
+        return self._records.get(key)
 
     def usable(self, key: BackendId) -> Backend | None:
         """The backend of this identity, if it may be picked."""
@@ -133,7 +146,7 @@ class Membership:
 
     def candidates(self) -> Iterator[Candidate]:
         """Every backend known, in or out, and why."""
-        for node in sorted(self._records.values(), key=lambda one: _order(one.backend)):
+        for node in sorted(self._records.values(), key=lambda one: order(one.backend)):
             usable = node.index != UNUSED
             reason = self._withheld.get(node.backend.id) or _reason(node.backend, usable)
             yield Candidate(backend=node.backend, usable=usable, reason=reason, in_flight=node.in_flight)
@@ -156,12 +169,12 @@ class Membership:
         """Keep a backend as it is now; False where that is what it was."""
         node, before = self._records.get(backend.id), self._withheld.get(backend.id)
         if node is None:
-            node = self._records[backend.id] = Node(backend)
+            node = self._records[backend.id] = Node(backend, self.watchers)
         elif node.backend == backend and before == why_not:
             return False
         else:
             self._count(node.backend, -1)
-            node.backend = backend
+            self._describe(node, backend)
         if why_not is not None:
             self._withheld[backend.id] = why_not
         elif before is not None:
@@ -197,14 +210,31 @@ class Membership:
                 self._take_out(node)
         return tuple(self._records)
 
+    def _describe(self, node: Node, backend: Backend) -> None:
+        """It stays, and is another than it was."""
+        if node.index != UNUSED:
+            self._moved.setdefault(node, True)
+            self._mark(node.backend, -1)
+            self._mark(backend, 1)
+        node.backend = backend
+
+    def _mark(self, backend: Backend, one: int) -> None:
+        self.uneven += (backend.weight != 1.0) and one
+        self.ranked += (backend.priority != 0) and one
+
     def _put_in(self, node: Node) -> None:
         if node.index == UNUSED:
+            self._moved.setdefault(node, False)
+            self._mark(node.backend, 1)
+            node.since = self._at
             node.index = len(self.nodes)
             self.nodes.append(node)
 
     def _take_out(self, node: Node) -> None:
         """The last one takes its place: the order of `nodes` means nothing."""
         if node.index != UNUSED:
+            self._moved.setdefault(node, True)
+            self._mark(node.backend, -1)
             last = self.nodes.pop()
             if last is not node:
                 self.nodes[node.index] = last
@@ -214,6 +244,7 @@ class Membership:
     def _changed(self, touched: list[BackendId]) -> None:
         self.version += 1
         self._snapshot = None
+        self._follow()
         for listener in self.listeners:
             for key in touched:
                 listener(key)
@@ -224,6 +255,15 @@ class Membership:
                 name = "pool.empty" if self._empty else "pool.filled"
                 self._emit(Event(name, self.name, {"known": len(self._records)}))
         self.wake()
+
+    def _follow(self) -> None:
+        moved, self._moved = self._moved, {}
+        entered = [node for node, was_in in moved.items() if not was_in and node.index != UNUSED]
+        left = [node for node, was_in in moved.items() if was_in and node.index == UNUSED]
+        stayed = [node for node, was_in in moved.items() if was_in and node.index != UNUSED]
+        if entered or left or stayed:
+            for follow in tuple(self.followers):
+                follow(entered, left, stayed)
 
     def _conclude(self) -> None:
         self.last_error = self._broken or self._wrong
@@ -260,7 +300,8 @@ def _stands_in(backend: Backend) -> bool:
     return backend.serving and backend.terminating
 
 
-def _order(backend: Backend) -> tuple[str, int, str]:
+def order(backend: Backend) -> tuple[str, int, str]:
+    """How backends are listed: by address."""
     return backend.address, backend.port, backend.id.uid
 
 

@@ -1,8 +1,18 @@
 """The values that the rest talks about: what a user reads, compares and keeps. No behaviour, no I/O."""
 
 from functools import cached_property
+from typing import Any
 
 import attrs
+
+from .checks import is_weight
+from .errors import ConfigurationError, quote
+
+
+def _weight(_instance: object, _attribute: "attrs.Attribute[Any]", value: object) -> None:
+    usual = value.__class__ is float and value == 1.0  # first, for this runs for each backend there is
+    if not usual and not is_weight(value):
+        raise ConfigurationError(f"weight={quote(value)} is not a number of at least 0", next_step="1.0 is the usual")
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +38,7 @@ class Backend:
     """One place a request can go to, as the cluster describes it now.
 
     `ready`, `serving` and `terminating` mean what they mean in an EndpointSlice. `weight` is relative (1.0 is the
-    usual); `priority` 0 is tried before 1. `zone`, `node`, `hostname` and `app_protocol` are "" where unknown.
+    usual; 0 gets nothing, unless all are 0); `priority` 0 is tried before 1. `zone`, `node`, `hostname` and `app_protocol` are "" where unknown.
     """
 
     address: str
@@ -36,7 +46,7 @@ class Backend:
     ready: bool = True
     serving: bool = True
     terminating: bool = False
-    weight: float = 1.0
+    weight: float = attrs.field(default=1.0, validator=_weight)
     priority: int = 0
     zone: str = ""
     node: str = ""
@@ -87,7 +97,12 @@ class Candidate:
 
 @attrs.frozen(kw_only=True)
 class PoolStatus:
-    """How a pool stands. `stale_for` is in seconds: 0 while its source speaks, else the time since it last did."""
+    """How a pool stands.
+
+    `stale_for` is in seconds: 0 while its source speaks, else the time since it last did. `ejected`: usable backends
+    that are kept out for their failures. `panic`: so many are out that all are used all the same. `outage`: half of the
+    backends or more fail, so it is the service that is down: none is kept out for long.
+    """
 
     synced: bool
     backends: int
@@ -95,3 +110,6 @@ class PoolStatus:
     standing_in: bool
     stale_for: float
     last_error: Exception | None
+    ejected: int = 0
+    panic: bool = False
+    outage: bool = False

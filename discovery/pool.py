@@ -1,63 +1,36 @@
 """A pool: the usable backends of one target, and the pick.
 
-What is known of the backends lives in the target's `Membership`, which all its pools share; a pool adds how it picks.
+What is known of the backends lives in the target's `Membership`, which all its pools share, and in its `Candidates`;
+a pool adds how it picks.
 """
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import attrs
 
-from .balancing import Balancer, Key, LeastRequest, Node, Picker
+from . import caller
+from .acquiring import Acquisition, Queue
+from .balancing import Key, Learner, Node, Picker
+from .balancing.outlier import Probe
+from .balancing.selection import Selection, Shape, Surroundings
 from .calling import Rules, call
-from .checks import check_timeout, instance
-from .errors import ConfigurationError, DiscoveryError, NoBackends, NotReady, quote
-from .events import Hook
-from .lease import FAILURES, Lease
-from .membership import Membership
-from .model import Backend, BackendId, Candidate, Change, PoolStatus, Snapshot
-from .retrying import Outcome, RetryPolicy, classify
+from .candidates import Candidates
+from .changes import changes
+from .checks import check_timeout
+from .errors import ConfigurationError, DiscoveryError, NoBackends, NotReady, Overloaded
+from .events import Event, Hook
+from .lease import Lease
+from .membership import order
+from .model import Backend, Candidate, Change, PoolStatus, Snapshot
+from .pool_options import PoolOptions
+from .retrying import Outcome, classify
+from .retrying.budget import Budget
+from .retrying.hedging import Latencies
 
 T = TypeVar("T")
-
-
-def _failures(_instance: object, _attribute: "attrs.Attribute[Any]", value: object) -> None:
-    kinds = value if isinstance(value, tuple) else (None,)
-    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        raise ConfigurationError(f"failures={quote(value)} is no tuple of exceptions")
-
-
-@attrs.frozen(kw_only=True)
-class PoolOptions:
-    """What makes two pools of one target different. `failures`: exceptions that count against a backend.
-
-    Raises:
-        ConfigurationError: one is of the wrong kind, or cannot be hashed.
-    """
-
-    balancer: Balancer = attrs.field(factory=LeastRequest, validator=instance(Balancer))
-    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=instance(RetryPolicy))
-    failures: tuple[type[BaseException], ...] = attrs.field(default=FAILURES, validator=_failures)
-
-    def __attrs_post_init__(self) -> None:
-        try:
-            hash(self)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"{quote(self.balancer)} cannot be hashed",
-                next_step="Make a policy a frozen value: equal ones share a pool",
-            ) from error
-
-
-@attrs.define
-class _Few:
-    """Members for one pick."""
-
-    nodes: list[Node]
-    version: int = 0
 
 
 class Pool:
@@ -65,25 +38,47 @@ class Pool:
 
     def __init__(
         self,
-        membership: Membership,
+        candidates: Candidates,
         options: PoolOptions,
         *,
+        around: Surroundings,
+        learnt: "Learnt",
         emit: Hook,
-        rng: random.Random,
         give_back: Callable[["Pool"], None],
         far: str = "",
     ) -> None:
-        self._membership = membership
+        self._candidates = candidates
+        self._membership = candidates.membership
         self._options = options
         self._emit = emit
-        self._rng = rng
+        self._rng = around.rng
         self._give_back = give_back
         self.far = far  # what to advise where no backend can be connected to
-        # What a pick is made of, for integrations that count on a node themselves: `nodes` is empty once it is closed.
-        self.picker: Picker = options.balancer.picker(membership, rng)
-        self.nodes: Sequence[Node] = membership.nodes
+        self.budget = learnt.budget
+        self.latencies = learnt.latencies
         self._failures = options.failures
+        self._learner = options.balancer if isinstance(options.balancer, Learner) else None
+        self._most, self._most_each = options.max_in_flight, options.max_in_flight_per_backend
+        self._limited = self._most is not None or self._most_each is not None
+        self._held = 0
+        self.ended: Callable[[Lease], None] | None = self._over if self._learner or self._limited else None
+        self.plain = self.ended is None  # a pick needs nothing but `node.in_flight += 1`
+        self._queue = Queue(self.pick, options.max_queued)
         self._closed = False
+        self._panic = False
+        self._backends: tuple[int, tuple[Backend, ...]] = (-1, ())
+        shape = Shape(
+            balancer=options.balancer,
+            locality=options.locality,
+            slow_start=options.slow_start,
+            panic_threshold=0.0 if options.outlier is None else options.outlier.panic_threshold,
+        )
+        self._selection = Selection(candidates.nodes, shape, around)
+        # What a pick is made of, for integrations that count on a node themselves: `nodes` is empty once it is closed.
+        self.picker: Picker = self._selection.picker
+        self.nodes: Sequence[Node] = self._selection.nodes
+        candidates.listen(self._refresh)
+        self._refresh()
 
     def __repr__(self) -> str:
         status, synced_at = self.status, self._membership.synced_at
@@ -111,9 +106,11 @@ class Pool:
 
     def close(self) -> None:
         """Refuse every pick from now on, and end what iterates over `changes()`."""
+        self._candidates.leave(self._refresh)
         self.nodes = ()
         self._closed = True
         self._membership.wake()
+        self._queue.serve()
 
     @property
     def in_flight(self) -> int:
@@ -133,44 +130,67 @@ class Pool:
         Raises:
             NotReady: never synced; the cause says why.
             NoBackends: synced, and nothing is usable.
+            Overloaded: `max_in_flight` or `max_in_flight_per_backend` is reached.
             RuntimeError: the pool is closed.
         """
-        if self.nodes:
+        if self.plain and self.nodes:
             node = self.picker(key)
             node.in_flight += 1
             return Lease(node, self._failures)
-        raise self._why_not()
+        return self.lease(self.choose(key))
 
     def choose(self, key: Key = None) -> Node:
-        """As `pick`, for integrations that count on the node themselves."""
-        if self.nodes:
-            return self.picker(key)
-        raise self._why_not()
-
-    def pick_other(self, tried: Sequence[Node], key: Key = None) -> Lease:
-        """Choose a backend that was not tried, on a node that was not tried before any other; else any there is."""
-        if not self.nodes:
+        """As `pick`, for integrations that count on the node themselves (`lease`)."""
+        if not self.nodes and not self._probing():
             raise self._why_not()
-        places = {node.backend.node for node in tried} - {""}
-        others = [node for node in self.nodes if node not in tried]
-        elsewhere = [node for node in others if node.backend.node not in places]
-        nodes = elsewhere or others or list(self.nodes)
-        node = self._options.balancer.picker(_Few(nodes), self._rng)(key)
-        node.in_flight += 1
-        return Lease(node, self._failures)
+        self._check_room()
+        node = self.picker(key)
+        if self._most_each is None or node.in_flight < self._most_each or isinstance(node, Probe):
+            return node  # a probe is one request, and the only one its backend gets
+        return self._with_room(self._selection.other((node,), key, room=self._most_each))
 
-    def acquire(self, key: Key = None, timeout: float | None = None) -> "Acquisition":
-        """`async with pool.acquire() as lease`: wait for a backend, at most `timeout` seconds (None: for ever).
+    def lease(self, node: Node) -> Lease:
+        """The lease of a node that was chosen just now."""
+        node.in_flight += 1
+        self._held += 1
+        return Lease(node, self._failures, self.ended, self._membership.now() if self._learner else 0.0)
+
+    def pick_other(self, tried: Collection[Node], key: Key = None) -> Lease:
+        """Choose a backend that was not tried, on a machine that was not tried before any other; else any there is.
 
         Raises:
-            NotReady, NoBackends: the time is over; what `pick` would say.
+            NotReady, NoBackends, Overloaded, RuntimeError: as `pick`.
+        """
+        if not self.nodes:
+            raise self._why_not()
+        self._check_room()
+        return self.lease(self._with_room(self._selection.other(tried, key, room=self._most_each)))
+
+    def answered(self, lease: Lease) -> None:
+        """The answer has begun: the time until now is what is learnt of the backend, not that of the answer's end."""
+        if self._learner is not None and lease.since:
+            self._learn(self._learner, lease, went=lease.went is not False)
+            lease.since = 0.0
+
+    def acquire(self, key: Key = None, timeout: float | None = None) -> Acquisition:
+        """`async with pool.acquire() as lease`: wait for a backend, at most `timeout` seconds (None: for ever).
+
+        Those who wait are served in their order. At most `max_queued` wait for a limit on requests in flight.
+
+        Raises:
+            NotReady, NoBackends, Overloaded: the time is over; what `pick` would say. Overloaded at once, where too
+                many wait already.
             ConfigurationError: `timeout` is no number of seconds.
         """
         check_timeout(timeout)
-        return Acquisition(self, key, timeout)
+        return Acquisition(self._queue, key, timeout)
 
-    async def call(self, fn: Callable[[Backend], Awaitable[T]], *, idempotent: bool = False, key: Key = None) -> T:
-        """Run `fn(backend)` with this pool's retries, for any protocol.
+    async def call(
+        self, fn: Callable[[Backend], Awaitable[T]], *, idempotent: bool | None = None, key: Key = None
+    ) -> T:
+        """Run `fn(backend)` with this pool's retries, hedges, budget and deadline, for any protocol.
+
+        What is left out here is as `discovery.options` says it around the call.
 
         Args:
             fn: the whole exchange. Exceptions of `failures` (by default OSError, TimeoutError and EOFError) count
@@ -179,21 +199,29 @@ class Pool:
             key: for hash policies.
 
         Raises:
-            NotReady, NoBackends: as `pick`.
+            NotReady, NoBackends, Overloaded: as `pick`.
             RetriesExhausted: every attempt failed; from the last error.
+            DeadlineExceeded: the time for the call is over; from the last error, if there was an attempt.
         """
+        rules = self.rules(classify)
+        end = rules.end()
+        said = caller.current()
+        if said is not None:
+            idempotent = said.idempotent if idempotent is None else idempotent
+            key = said.key if key is None else key
 
-        async def attempt(lease: Lease) -> T:
+        async def attempt(lease: Lease, _number: int) -> T:
             with lease:
-                async with asyncio.timeout(self._options.retry.per_try_timeout):
+                async with asyncio.timeout_at(rules.limit(end)):
                     return await fn(lease.backend)
 
         return await call(
             attempt,
             self.pick(key),
             lambda tried: self.pick_other(tried, key),
-            idempotent=idempotent,
-            rules=self.rules(classify),
+            idempotent=bool(idempotent),
+            rules=rules,
+            end=end,
         )
 
     def rules(self, judge: Callable[[BaseException], Outcome]) -> Rules:
@@ -203,8 +231,11 @@ class Pool:
             judge=judge,
             rng=self._rng,
             emit=self._emit,
+            clock=self._membership.now,
             name=self._membership.name,
             far=self.far,
+            budget=self.budget,
+            latencies=self.latencies,
         )
 
     # Knowing
@@ -221,12 +252,19 @@ class Pool:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        """What `pick` may return now, ordered by address."""
-        return self.snapshot.backends
+        """What `pick` may return now, ordered by address: without those out of this client's subset, or kept out."""
+        selection = self._selection
+        if self._backends[0] != selection.version:
+            backends = () if self._closed else tuple(sorted((node.backend for node in selection.nodes), key=order))
+            self._backends = selection.version, backends
+        return self._backends[1]
 
     @property
     def snapshot(self) -> Snapshot:
-        """`backends`, with their version and the time of the first sync."""
+        """All that the target offers as usable, with its version and the time of the first sync.
+
+        What a client's own subset, outlier detection or zone leaves out of `backends` is in it.
+        """
         return self._membership.snapshot()
 
     @property
@@ -240,11 +278,28 @@ class Pool:
             standing_in=held.standing_in,
             stale_for=held.stale_for(),
             last_error=held.last_error,
+            ejected=len(self._candidates.out),
+            panic=self._selection.panic,
+            outage=self._candidates.suspended,
         )
 
     def explain(self) -> tuple[Candidate, ...]:
         """Every address known, whether it may be picked, and why."""
-        return tuple(self._membership.candidates())
+        return tuple(self._explained(candidate) for candidate in self._membership.candidates())
+
+    def _explained(self, candidate: Candidate) -> Candidate:
+        node = self._membership.record(candidate.backend.id) if candidate.usable else None
+        if node is None:
+            return candidate
+        if node not in self._candidates:
+            return attrs.evolve(candidate, usable=False, reason="not in this client's subset")
+        ejection = self._candidates.out.get(node)
+        why = self._selection.why_not(node)
+        if why:
+            return attrs.evolve(candidate, usable=False, reason=ejection.reason if ejection is not None else why)
+        if ejection is not None:
+            return attrs.evolve(candidate, reason=f"in panic all are used, though {ejection.reason}")
+        return candidate
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -295,93 +350,96 @@ class Pool:
 
     def why_empty(self) -> DiscoveryError:
         """Why a pool that is synced has nothing to pick from."""
+        ejected = len(self._candidates.out)
+        if self._candidates.nodes and ejected:
+            return NoBackends(
+                f"{self.name} has nothing usable: {ejected} of {len(self._candidates.nodes)} are kept out for failures",
+                next_step="pool.explain() tells why of each; OutlierDetection(panic_threshold=...) uses all then",
+            )
         return self._membership.why_empty()
 
-    async def changes(self) -> AsyncIterator[Change]:
+    def changes(self) -> AsyncIterator[Change]:
         """First the current set as soon as there is one, then what was added, removed and updated since.
 
-        A slow reader misses nothing and delays nobody: what happens meanwhile is told as one change. It ends with the
-        pool.
+        It tells of `snapshot`: all that the target offers. A slow reader misses nothing and delays nobody: what happens
+        meanwhile is told as one change. It ends with the pool.
         """
-        held, told = self._membership, dict[BackendId, Backend]()
-        pending: dict[BackendId, None] = {}
-        first = True
-        held.listeners.add(pending.setdefault)
-        try:
-            pending.update(dict.fromkeys(node.backend.id for node in held.nodes))
-            while not self.closed:
-                if held.synced_at is not None:
-                    change = self._change(told, pending)
-                    if first or change.added or change.removed or change.updated:
-                        first = False
-                        yield change
-                        continue
-                await held.turned()
-        finally:
-            held.listeners.discard(pending.setdefault)
+        return changes(self._membership, lambda: self._closed)
 
-    def _change(self, told: dict[BackendId, Backend], pending: dict[BackendId, None]) -> Change:
-        added: list[Backend] = []
-        removed: list[Backend] = []
-        updated: list[Backend] = []
-        for key in pending:
-            before, now = told.get(key), self._membership.usable(key)
-            if now is None:
-                if before is not None:
-                    removed.append(told.pop(key))
-                continue
-            told[key] = now
-            if before is None:
-                added.append(now)
-            elif before != now:
-                updated.append(now)
-        pending.clear()
-        return Change(added=tuple(added), removed=tuple(removed), updated=tuple(updated), snapshot=self.snapshot)
+    # Keeping
+
+    def _refresh(self) -> None:
+        """The candidates changed, or what is thought of them."""
+        held, selection = self._candidates, self._selection
+        selection.refresh(held.out, uneven=held.uneven, ranked=held.ranked)
+        self.nodes = selection.nodes
+        self.picker = self._pick_probe if self._probing() else selection.picker
+        if selection.panic is not self._panic:
+            self._panic = selection.panic
+            name = "panic.started" if self._panic else "panic.ended"
+            self._emit(Event(name, self.name, {"out": len(held.out), "backends": len(held.nodes)}))
+        if self._queue:
+            self._queue.serve()
+
+    def _probing(self) -> bool:
+        """Whether the next pick is the one request that a backend is tried with again."""
+        detector = self._candidates.detector
+        return detector is not None and detector.wanted()
+
+    def _pick_probe(self, key: Key) -> Node:
+        detector = self._candidates.detector
+        assert detector is not None
+        node = detector.probe()
+        self.picker = self._pick_probe if self._probing() else self._selection.picker
+        if node is not None:
+            return node
+        if not self.nodes:
+            raise self._why_not()
+        return self._selection.picker(key)
+
+    def _over(self, lease: Lease) -> None:
+        """A lease has ended."""
+        if self._learner is not None and lease.since and lease.went is not None:
+            self._learn(self._learner, lease, went=lease.went)
+        self._held -= 1
+        if self._queue:
+            self._queue.serve()
+
+    def _learn(self, learner: Learner, lease: Lease, *, went: bool) -> None:
+        now = self._membership.now()
+        learner.observe(lease.node, now - lease.since, now, failed=not went, retry_after=lease.retry_after)
+
+    def _check_room(self) -> None:
+        if self._most is not None and self._held >= self._most:
+            raise self._overloaded(f"{self._held} exchanges are in flight, as many as max_in_flight allows")
+
+    def _with_room(self, node: Node) -> Node:
+        """The node, that was chosen among those with room: if it has none, nobody has."""
+        if self._most_each is not None and node.in_flight >= self._most_each:
+            raise self._overloaded(f"each of {len(self.nodes)} backends has {self._most_each} exchanges in flight")
+        return node
+
+    def _overloaded(self, why: str) -> Overloaded:
+        return Overloaded(f"{self.name}: {why}", next_step="Wait with acquire(), send less, or raise the limit")
 
     def _why_not(self) -> Exception:
         if self.closed:
             return RuntimeError(f"the pool {self.name} is closed")
-        return self._not_ready(None) if self._membership.synced_at is None else self._membership.why_empty()
+        return self._not_ready(None) if self._membership.synced_at is None else self.why_empty()
 
     def _not_ready(self, timeout: float | None) -> NotReady:
         within = "" if timeout is None else f" within {timeout:g} s"
         cause = self._membership.last_error
         if cause is None and self._membership.synced_at is not None:
-            cause = self._membership.why_empty()
+            cause = self.why_empty()
         error = NotReady(f"{self.name} is not ready{within}: {cause or 'the first answer is still awaited'}")
         error.__cause__ = cause
         return error
 
 
-class Acquisition:
-    """A pick that waits. An async context manager, and nothing else."""
+@attrs.frozen
+class Learnt:
+    """What all pools of a target that say the same share beside the backends' records."""
 
-    def __init__(self, pool: Pool, key: Key, timeout: float | None) -> None:
-        self._pool = pool
-        self._key = key
-        self._timeout = timeout
-        self._lease: Lease | None = None
-
-    async def __aenter__(self) -> Lease:
-        self._lease = await self._wait()
-        return self._lease
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._lease is not None
-        self._lease.__exit__(kind, error, trace)
-
-    async def _wait(self) -> Lease:
-        failure: Exception | None = None
-        try:
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    try:
-                        return self._pool.pick(self._key)
-                    except (NotReady, NoBackends) as error:
-                        failure = error
-                    await self._pool.turned()
-        except TimeoutError:
-            assert failure is not None
-            raise failure from failure.__cause__
+    budget: Budget | None
+    latencies: Latencies | None

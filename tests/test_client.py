@@ -487,7 +487,7 @@ async def test_whoever_awaits_a_pool_is_released_when_it_is_closed() -> None:
         "settled": asyncio.create_task(pool.settled()),
         "changes": asyncio.create_task(_follow(pool)),
     }
-    await until(lambda: source.runs and len(pool._membership._waiters) == len(waiting))
+    await until(lambda: source.runs and len(pool._membership._waiters) + len(pool._queue) == len(waiting))
     await disco.aclose()
     await asyncio.wait(waiting.values(), timeout=5)
     assert all(task.done() for task in waiting.values()), waiting

@@ -36,7 +36,8 @@ def test_what_loses_or_breaks_something_is_worth_a_warning_and_what_is_usual_is_
     aloud = {name for name, level in LEVELS.items() if level >= logging.WARNING}
     assert aloud == {
         *("pool.empty", "pool.warning", "watch.failed", "dns.failed", "fallback.started"),
-        *("resolver.failed", "reader.failed", "hook.failed"),
+        *("outage.started", "panic.started"),
+        *("resolver.failed", "reader.failed", "balancer.failed", "hook.failed"),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from discovery import Backend, BackendId, Candidate, Change, PodRef, PoolStatus, Snapshot
+from discovery import Backend, BackendId, Candidate, Change, ConfigurationError, PodRef, PoolStatus, Snapshot
 
 POD = PodRef(namespace="shop", name="web-1", uid="u")
 BACKEND = Backend(address="10.0.0.1", port=80, pod=POD, zone="a", labels=(("app", "web"),))
@@ -31,7 +31,13 @@ def test_a_value_equals_its_copies_and_never_changes(value: Any) -> None:
     for field in attrs.fields(type(value)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(value, field.name, None)
-        assert attrs.evolve(value, **{field.name: "another"}) != value
+        assert attrs.evolve(value, **{field.name: 2.0 if field.name == "weight" else "another"}) != value
+
+
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), True, "heavy", None])
+def test_a_weight_that_is_none_is_refused_where_it_is_given(weight: Any) -> None:
+    with pytest.raises(ConfigurationError, match="weight"):
+        Backend(address="10.0.0.1", port=80, weight=weight)
 
 
 def test_a_new_pod_on_an_old_address_is_another_backend_and_a_new_state_is_not() -> None:

@@ -8,7 +8,11 @@ import random
 from typing import Protocol, runtime_checkable
 
 from .least_request import LeastRequest
+from .maglev import Maglev
 from .node import Key, Members, Node, Picker, Watcher
+from .peak_ewma import PeakEwma
+from .random_choice import Random
+from .rendezvous import RendezvousHash
 from .round_robin import RoundRobin
 
 
@@ -40,4 +44,19 @@ def is_keyed(balancer: Balancer) -> bool:
     return bool(getattr(balancer, "keyed", False))
 
 
-__all__ = ["Balancer", "Key", "Learner", "LeastRequest", "Members", "Node", "Picker", "RoundRobin", "Watcher", "is_keyed"]
+__all__ = [
+    "Balancer",
+    "Key",
+    "Learner",
+    "LeastRequest",
+    "Maglev",
+    "Members",
+    "Node",
+    "PeakEwma",
+    "Picker",
+    "Random",
+    "RendezvousHash",
+    "RoundRobin",
+    "Watcher",
+    "is_keyed",
+]

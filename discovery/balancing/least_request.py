@@ -4,6 +4,7 @@ import random
 
 import attrs
 
+from .edf import Schedule
 from .node import Key, Members, Node, Picker
 
 SCAN = 16
@@ -20,17 +21,23 @@ class LeastRequest:
 
     Up to 16 backends all are compared, from a place that moves on with each pick, so equals take turns. Beyond, the
     better of two distinct random ones is taken (Envoy's default: choice_count 2).
+
+    Where weights differ, backends take turns at intervals of (requests in flight + 1) / weight (Envoy, with an
+    active_request_bias of 1): in proportion to weights while all are idle, and less often the more a backend is behind.
     """
 
     def picker(self, members: Members, rng: random.Random) -> Picker:
         """The least loaded at each call."""
         nodes = members.nodes
+        schedule = Schedule(members, lambda node: (node.in_flight + 1) / members.weight(node), rng)
         draw = rng.random
         at = rng.randrange(2**32)
 
         def pick(_key: Key) -> Node:
             nonlocal at
             size = len(nodes)
+            if members.weighted and size > 1:
+                return schedule.next()
             if size > SCAN:
                 one = int(draw() * size)
                 two = int(draw() * (size - 1))

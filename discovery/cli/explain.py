@@ -4,6 +4,7 @@ import argparse
 import json
 from typing import Any
 
+from ..balancing.subset import Subset
 from ..errors import DiscoveryError
 from ..model import Candidate
 from ..pool import Pool
@@ -36,7 +37,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 async def run(options: argparse.Namespace) -> int:
     """Print what is known; what keeps it from being used is what the command ends with."""
     async with discovery(options, silent) as disco:
-        pool = disco.pool(options.target)
+        pool = disco.pool(options.target, subset=Subset(size=None))  # of each it tells what every client sees
         failure: Exception | None = None
         try:
             await answer(pool, options.timeout)

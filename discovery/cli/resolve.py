@@ -34,7 +34,7 @@ async def run(options: argparse.Namespace) -> int:
     async with discovery(options, silent) as disco:
         pool = disco.pool(options.target)
         await answer(pool, options.timeout)
-        backends = pool.backends
+        backends = pool.snapshot.backends
         if options.output == "json":
             print(json.dumps({"target": pool.name, "backends": [as_json(backend) for backend in backends]}))
         elif backends:

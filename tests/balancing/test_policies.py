@@ -1,111 +1,120 @@
-"""Which backend is next: fair, blind to nothing, and right while the set changes under it."""
+"""What holds for every policy: right while the set changes under it, fair by weight, a frozen value."""
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.balancing import Balancer, LeastRequest, Node, RoundRobin
-from discovery.balancing.least_request import SCAN
-from discovery.model import Backend
+from discovery.balancing import (
+    Balancer,
+    Key,
+    LeastRequest,
+    Maglev,
+    PeakEwma,
+    Random,
+    RendezvousHash,
+    RoundRobin,
+    is_keyed,
+)
+from discovery.errors import ConfigurationError
+
+from .members import Some, members, node
+
+SMALL, LARGE = Maglev(table_size=1021), Maglev(table_size=2039)
+"""Tables that are built at once, and by offloaded work."""
+POLICIES: list[Balancer] = [RoundRobin(), Random(), LeastRequest(), PeakEwma(), RendezvousHash(), SMALL, LARGE]
+WEIGHTS = st.floats(1e-9, 1e9)
+STEPS = st.lists(st.tuples(st.integers(0, 30), st.booleans(), st.booleans()), min_size=1, max_size=40)
 
 
-@attrs.define
-class Some:
-    """Members that a test changes as a membership would: in place."""
-
-    nodes: list[Node]
-    version: int = 0
-
-
-def members(count: int) -> Some:
-    return Some([Node(Backend(address=f"10.0.{n >> 8}.{n & 255}", port=80)) for n in range(count)])
-
-
-POLICIES: list[Balancer] = [RoundRobin(), LeastRequest()]
-
-
-@given(st.integers(1, 40), st.integers(1, 5), st.integers())
-def test_round_robin_gives_each_exactly_its_share(count: int, rounds: int, seed: int) -> None:
-    some = members(count)
-    pick = RoundRobin().picker(some, random.Random(seed))
-    counts = Counter(pick(None) for _ in range(count * rounds))
-    assert set(counts.values()) == {rounds}
-    assert len(counts) == count
-
-
-def test_round_robin_does_not_start_at_the_same_one_in_every_client() -> None:
-    some = members(10)
-    firsts = {RoundRobin().picker(some, random.Random(seed))(None).backend.address for seed in range(200)}
-    assert len(firsts) == 10
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.integers())
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+@given(STEPS, st.lists(WEIGHTS, min_size=1, max_size=4), st.integers())
 def test_whatever_comes_and_goes_a_pick_is_one_of_those_there_now(
-    policy: Balancer, sizes: list[int], seed: int
+    policy: Balancer, steps: list[tuple[int, bool, bool]], weights: Sequence[float], seed: int
 ) -> None:
-    some, rng = members(30), random.Random(seed)
-    everybody = list(some.nodes)
+    rng = random.Random(seed)
+    everybody = [node(f"10.0.0.{number}", weight=weights[number % len(weights)]) for number in range(30)]
+    some = Some([])
     pick = policy.picker(some, rng)
-    for size in sizes:
-        some.nodes[:] = rng.sample(everybody, size)
-        if some.nodes:
-            assert pick(None) in some.nodes
+    for size, finished, held in steps:
+        some.become(rng.sample(everybody, size))
+        some.time += 1
+        for key in (None, b"key", "key", rng.randbytes(4)) if size else ():
+            picked = pick(key)
+            assert picked in some.nodes
+            picked.in_flight += held
+        if finished:
+            some.work_off()
 
 
-@given(st.lists(st.integers(0, 20), min_size=1, max_size=SCAN), st.integers())
-def test_among_few_the_least_loaded_of_all_is_taken(loads: list[int], seed: int) -> None:
-    some = members(len(loads))
-    for node, load in zip(some.nodes, loads, strict=True):
-        node.in_flight = load
-    pick = LeastRequest().picker(some, random.Random(seed))
-    for _ in range(len(loads)):
-        assert pick(None).in_flight == min(loads)
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+def test_from_none_to_one_to_none_and_back(policy: Balancer) -> None:
+    one, other = node("10.0.0.1"), node("10.0.0.2")
+    some = Some([])
+    pick = policy.picker(some, random.Random(7))
+    for nodes in ([one], [], [other], [one, other], [], [one]):
+        some.become(nodes)
+        if nodes:
+            assert pick(b"key") in nodes
 
 
-@given(st.integers(SCAN + 1, 200), st.integers())
-def test_among_many_the_most_loaded_is_never_taken(count: int, seed: int) -> None:
-    """Two distinct ones are drawn, so at least one is better than the worst."""
-    some = members(count)
-    some.nodes[0].in_flight = 1
-    pick = LeastRequest().picker(some, random.Random(seed))
-    assert all(pick(None) is not some.nodes[0] for _ in range(50))
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+@pytest.mark.parametrize("key", [None, b"key"])
+def test_a_single_backend_takes_no_randomness(policy: Balancer, key: Key) -> None:
+    some, rng = Some([node("10.0.0.1", weight=3.0)]), random.Random(7)
+    pick = policy.picker(some, rng)
+    before = rng.getstate()
+    assert {pick(key) for _ in range(5)} == set(some.nodes)
+    assert rng.getstate() == before
 
 
-@pytest.mark.parametrize("count", [1, 2, SCAN, SCAN + 1, 100])
-def test_equals_share_alike(count: int) -> None:
-    some = members(count)
-    pick = LeastRequest().picker(some, random.Random(7))
-    counts = Counter(pick(None) for _ in range(count * 200))
-    assert len(counts) == count
-    assert max(counts.values()) < 2 * min(counts.values())
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+@pytest.mark.parametrize("count", [2, 3, 16, 17, 40])
+def test_shares_are_in_proportion_to_weights(policy: Balancer, count: int) -> None:
+    some = Some([node(f"10.0.0.{number}", weight=1 + number % 3) for number in range(count)])
+    pick, rng = policy.picker(some, random.Random(7)), random.Random(8)
+    pick(b"")
+    some.work_off()
+    for one in some.nodes:
+        one.latency = 0.01
+    picks = Counter(pick(rng.randbytes(8)) for _ in range(count * 1000))
+    total = sum(one.backend.weight for one in some.nodes)
+    if isinstance(policy, PeakEwma):  # of two, the heavier is taken: a preference, and no exact share
+        assert picks[some.nodes[0]] < picks[some.nodes[1]]
+        return
+    for one in some.nodes:
+        assert picks[one] == pytest.approx(count * 1000 * one.backend.weight / total, rel=0.25)
 
 
-def test_held_picks_spread_evenly() -> None:
-    some = members(10)
-    pick = LeastRequest().picker(some, random.Random(7))
-    for _ in range(50):
-        pick(None).in_flight += 1
-    assert {node.in_flight for node in some.nodes} == {5}
-
-
-def test_two_choices_keep_the_worst_near_the_mean() -> None:
-    """1,000 requests on 100 backends: one random choice puts some 20 on the worst, two put some 12."""
-    some = members(100)
-    pick = LeastRequest().picker(some, random.Random(7))
-    for _ in range(1000):
-        pick(None).in_flight += 1
-    assert max(node.in_flight for node in some.nodes) <= 13
-
-
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
 def test_policies_are_frozen_values(policy: Balancer) -> None:
-    assert policy == type(policy)()
-    assert hash(policy) == hash(type(policy)())
+    same = type(policy)(table_size=policy.table_size) if isinstance(policy, Maglev) else type(policy)()
+    assert policy == same
+    assert hash(policy) == hash(same)
     assert isinstance(policy, Balancer)
     with pytest.raises(AttributeError):
         policy.choices = 3  # type: ignore[attr-defined]
+
+
+def test_only_hash_policies_place_by_key() -> None:
+    assert [policy for policy in POLICIES if is_keyed(policy)] == [RendezvousHash(), SMALL, LARGE]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"decay": 0}, {"decay": -1.0}, {"initial": float("nan")}, {"penalty": float("inf")}, {"decay": True}],
+    ids=repr,
+)
+def test_what_cannot_be_seconds_is_refused(wrong: dict[str, float]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=name):
+        PeakEwma(**wrong)
+
+
+def test_nobody_is_measured_by_a_pick() -> None:
+    some = members(3)
+    PeakEwma().picker(some, random.Random(7))(None)
+    assert [one.latency for one in some.nodes] == [0, 0, 0]

@@ -34,6 +34,13 @@ async def control(address: str, said: str, *, port: int = 8080) -> None:
         pass
 
 
+async def arrivals(address: str, *, port: int = 8080) -> list[float]:
+    """When a pod's process was asked for something, in seconds of unix time."""
+    async with aiohttp.ClientSession() as http, http.get(f"http://{address}:{port}/arrivals") as response:
+        found: list[float] = (await response.json())["arrivals"]
+        return found
+
+
 async def asked(backends: Iterable[Backend]) -> dict[str, str]:
     """By address, the name of the process that answers there."""
     places = {backend.address: backend.netloc for backend in backends}

@@ -20,6 +20,9 @@ PERIOD = "aiodiscovery.test/probe-period"
 LINGER = "aiodiscovery.test/linger"
 """Annotation: seconds for which the server takes new connections after SIGTERM."""
 
+BEGINS = "aiodiscovery.test/begins"
+"""Annotation: what the server is told before it is asked anything, as its /control has it: a broken version."""
+
 
 class Pod:
     """The life of one pod, from its binding until its object is gone."""
@@ -36,6 +39,7 @@ class Pod:
         self.process: Process | None = None
         self.ready = False
         self._notes = seen["metadata"].get("annotations") or {}
+        self.begins = self._notes.get(BEGINS, "")
         self._status = PodStatus(seen, node_name=self.node, address=self.address)
         self._deleted = asyncio.Event()
         self._grace = 30.0
@@ -90,13 +94,13 @@ class Pod:
     async def _spawn(self) -> Process:
         """`ip netns exec` becomes the server itself, so its pid is the server's."""
         listen = [word for port in self.ports for word in ("--listen", f"{self.address}:{port}")]
-        who = ("--pod", self.name, "--node", self.node, "--linger", self._notes.get(LINGER, "0.3"))
+        who = ("--pod", self.name, "--node", self.node)
+        how = ("--linger", self._notes.get(LINGER, "0.3"), "--begins", self.begins)
         inside = ("ip", "netns", "exec", self.kubelet.cluster.netns(self.node))
+        server = (sys.executable, "-I", "-S", SERVER, *listen, *who, *how)
         log = self.kubelet.cluster.directory / "logs/pods.log"
         with log.open("ab") as errors:
-            return await asyncio.create_subprocess_exec(
-                *inside, sys.executable, "-I", "-S", SERVER, *listen, *who, stdin=DEVNULL, stdout=DEVNULL, stderr=errors
-            )
+            return await asyncio.create_subprocess_exec(*inside, *server, stdin=DEVNULL, stdout=DEVNULL, stderr=errors)
 
     async def _probe(self) -> None:
         """Report readiness whenever it changes, also while the pod is terminating: it may serve until its end."""

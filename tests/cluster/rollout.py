@@ -4,6 +4,7 @@ from typing import Any
 
 from .admin import Admin, Object
 from .manifests import deployment, fresh_name, service
+from .pods import BEGINS
 
 
 def slices_path(namespace: str) -> str:
@@ -56,6 +57,12 @@ async def restart(admin: Admin, namespace: str, name: str) -> None:
     """What `kubectl rollout restart` does: a new annotation, so a new template, so new pods."""
     annotations = {"kubectl.kubernetes.io/restartedAt": fresh_name("at")}
     change = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    await admin.patch(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", change)
+
+
+async def version(admin: Admin, namespace: str, name: str, *, begins: str | None) -> None:
+    """Roll out pods that begin so (see `server`); None rolls back to those that are as they should be."""
+    change = {"spec": {"template": {"metadata": {"annotations": {BEGINS: begins}}}}}
     await admin.patch(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", change)
 
 

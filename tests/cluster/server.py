@@ -3,9 +3,12 @@
 Started by path with `python -I -S`, so it needs nothing but the standard library and is up in a tenth of a second.
 
 GET /ready        200 or 503, for the readiness probe
-POST /control?... ready=0|1, delay=SECONDS, cut=N (close the next N exchanges before the headers), status=CODE
+POST /control?... ready=0|1, delay=SECONDS, status=CODE, cut=N (reset the next N exchanges before the headers),
+                  tear=N (the next N in the middle of the body), crash=N (die within the N-th from now)
 GET /arrivals     {"pod", "node", "arrivals": [unix time of each other request]}
 anything else     {"pod", "node", "requests", "method", "path", "host"}, counted
+
+`--begins` says what a first POST to /control would: the pods of a broken version begin so.
 
 On SIGTERM it drains as a good server does: answers say "Connection: close", new connections are taken for a short
 while yet, exchanges begun are finished.
@@ -14,11 +17,25 @@ while yet, exchanges begun are finished.
 import argparse
 import asyncio
 import json
+import os
 import signal
+import socket
+import struct
 import time
 from urllib.parse import parse_qsl, urlsplit
 
-REASONS = {200: "OK", 411: "Length Required", 429: "Too Many Requests", 503: "Service Unavailable"}
+REASONS = {
+    200: "OK",
+    411: "Length Required",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER for a close that is a reset."""
+
+HALF = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
 
 
 class State:
@@ -26,7 +43,8 @@ class State:
 
     def __init__(self, pod: str, node: str) -> None:
         self.pod, self.node = pod, node
-        self.ready, self.delay, self.cut, self.status = True, 0.0, 0, 200
+        self.ready, self.delay, self.status = True, 0.0, 200
+        self.cut = self.tear = self.crash = 0
         self.draining = False
         self.arrivals: list[float] = []
         self.open: set[Connection] = set()
@@ -43,10 +61,21 @@ class State:
                 self.ready = value == "1"
             elif name == "delay":
                 self.delay = float(value)
-            elif name == "cut":
-                self.cut = int(value)
-            elif name == "status":
-                self.status = int(value)
+            elif name in ("cut", "tear", "crash", "status"):
+                setattr(self, name, int(value))
+
+    def fault(self) -> str:
+        """What is to go wrong with the exchange that begins now; "" where nothing is."""
+        if self.crash > 0:
+            self.crash -= 1
+            if not self.crash:
+                os._exit(1)
+        for name in ("cut", "tear"):
+            left = getattr(self, name)
+            if left > 0:
+                setattr(self, name, left - 1)
+                return name
+        return ""
 
 
 class Connection(asyncio.Protocol):
@@ -98,9 +127,9 @@ class Connection(asyncio.Protocol):
             self.answer(200, {"pod": state.pod, "node": state.node, "arrivals": state.arrivals}, close=close)
         else:
             state.arrivals.append(time.time())
-            if state.cut > 0:
-                state.cut -= 1
-                self.transport.abort()
+            fault = state.fault()
+            if fault:
+                self.reset(HALF if fault == "tear" else b"")
                 return
             who = {"pod": state.pod, "node": state.node, "requests": len(state.arrivals)}
             body = {**who, "method": method, "path": target, "host": fields.get("host", "")}
@@ -108,6 +137,13 @@ class Connection(asyncio.Protocol):
                 asyncio.get_running_loop().call_later(state.delay, self.answer, state.status, body, close)
             else:
                 self.answer(state.status, body, close)
+
+    def reset(self, said: bytes) -> None:
+        """Break off, after so much of an answer."""
+        self.transport.write(said)
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        # What is reset at once may be lost on the way: the client is to see the headers.
+        asyncio.get_running_loop().call_later(0.01 if said else 0.0, self.transport.abort)
 
     def answer(self, status: int, body: dict[str, object], close: bool) -> None:
         if self.transport.is_closing():
@@ -133,8 +169,10 @@ async def main() -> None:
     parser.add_argument("--pod", required=True)
     parser.add_argument("--node", required=True)
     parser.add_argument("--linger", type=float, default=0.3, help="seconds to take new connections after SIGTERM")
+    parser.add_argument("--begins", default="", metavar="QUERY", help="as of a POST to /control")
     chosen = parser.parse_args()
     state = State(chosen.pod, chosen.node)
+    state.control(chosen.begins)
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, told.set)
     servers = []

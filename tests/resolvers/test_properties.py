@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from discovery import Backend, BackendId, Change, Endpoints, Lease, LeastRequest, NoBackends, Pool, RoundRobin
 from discovery.balancing import Balancer
+from discovery.balancing.selection import Surroundings
+from discovery.candidates import Candidates
 from discovery.kube.objects import Object, ServiceBody, SliceBody
 from discovery.membership import Membership
-from discovery.pool import PoolOptions
+from discovery.pool import Learnt
+from discovery.pool_options import PoolOptions
 from discovery.resolvers.endpoints import endpoints_resolver
 from discovery.resolvers.following import Feed
 from discovery.resolvers.readiness import EndpointSet
@@ -271,8 +274,15 @@ CHANGES = st.one_of(
 
 
 def pool_of(membership: Membership, balancer: Balancer) -> Pool:
+    candidates = Candidates(membership, None, None, emit=lambda _: None, rng=random.Random(1))
+    around = Surroundings(zone=str, rng=random.Random(1), now=membership.now, offload=lambda work: work())
     return Pool(
-        membership, PoolOptions(balancer=balancer), emit=lambda _: None, rng=random.Random(1), give_back=Pool.close
+        candidates,
+        PoolOptions(balancer=balancer),
+        around=around,
+        learnt=Learnt(None, None),
+        emit=lambda _: None,
+        give_back=Pool.close,
     )
 
 

@@ -8,6 +8,7 @@ import aiohttp
 
 from ... import errors
 from ...retrying import Outcome
+from ..errors import translated
 
 
 class NotReady(errors.NotReady, aiohttp.ClientConnectionError):
@@ -18,12 +19,20 @@ class NoBackends(errors.NoBackends, aiohttp.ClientConnectionError):
     """`discovery.NoBackends`, leaving a request."""
 
 
+class Overloaded(errors.Overloaded, aiohttp.ClientConnectionError):
+    """`discovery.Overloaded`, leaving a request."""
+
+
 class ServiceNotFound(errors.ServiceNotFound, aiohttp.ClientConnectionError):
     """`discovery.ServiceNotFound`, leaving a request."""
 
 
 class PortNotFound(errors.PortNotFound, aiohttp.ClientConnectionError):
     """`discovery.PortNotFound`, leaving a request."""
+
+
+class DeadlineExceeded(errors.DeadlineExceeded, aiohttp.ClientConnectionError):
+    """`discovery.DeadlineExceeded`, leaving a request."""
 
 
 class RetriesExhausted(errors.RetriesExhausted, aiohttp.ClientConnectionError):
@@ -37,6 +46,8 @@ class ConfigurationError(errors.ConfigurationError, aiohttp.ClientConnectionErro
 KINDS: dict[type[errors.DiscoveryError], type[errors.DiscoveryError]] = {
     errors.NotReady: NotReady,
     errors.NoBackends: NoBackends,
+    errors.Overloaded: Overloaded,
+    errors.DeadlineExceeded: DeadlineExceeded,
     errors.ServiceNotFound: ServiceNotFound,
     errors.PortNotFound: PortNotFound,
     errors.RetriesExhausted: RetriesExhausted,
@@ -49,14 +60,7 @@ BROKEN = aiohttp.ClientOSError, aiohttp.ClientConnectionResetError, aiohttp.Serv
 
 def client_error(error: errors.DiscoveryError) -> errors.DiscoveryError:
     """The same error as one of aiohttp's, with the same message, fields and cause."""
-    kind = next((KINDS[base] for base in type(error).__mro__ if base in KINDS), None)
-    if kind is None or isinstance(error, aiohttp.ClientError):
-        return error
-    made = kind.__new__(kind)
-    made.args = error.args
-    made.__dict__.update(error.__dict__)
-    made.__cause__ = error.__cause__
-    return made
+    return translated(error, KINDS)
 
 
 def judge(error: BaseException) -> Outcome:

@@ -1,4 +1,4 @@
-"""One attempt of one request at one backend, and its two limits.
+"""One attempt of one request at one backend, and its limits of time.
 
 aiohttp's own limit on connecting is 30 s, and a middleware cannot set it. So we time it ourselves, until the request is
 sent: `ClientRequest.send` makes `request.response` right after the headers are written. Time spent in the connector's
@@ -8,16 +8,19 @@ queue for a free connection is not the backend's fault and does not count.
 import asyncio
 import types
 from collections.abc import Coroutine, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from yarl import URL
 
-from ...balancing import Node
 from ...lease import Lease
 from ...retrying import Outcome, RetryPolicy
-from .deadlines import Deadlines
-from .errors import Unsent, judge
+from ..deadlines import Deadlines
+from .answers import take
+from .errors import DeadlineExceeded, Unsent, judge
+
+if TYPE_CHECKING:
+    from .hosts import Host
 
 CONNECT, QUEUE = "connect", "_wait_for_available_connection"
 """The coroutines of aiohttp's connector that connect, and, in it, wait for a free connection; tests hold it to them."""
@@ -26,12 +29,12 @@ LOOKS = 4
 """How often within `connect_timeout` it is looked at. All of them in a row must find it connecting: who comes from a
 queue in between has three quarters of the time at least."""
 
-MOST_PLACES = 256
-"""URLs that are kept for a host."""
+
+MORE = "Raise the limit of the session's connector, TCPConnector(limit=...)"
 
 
 class Limits:
-    """What `RetryPolicy` says of time, for all exchanges of a host."""
+    """What `RetryPolicy` says of the time of a try, for all exchanges of a host."""
 
     __slots__ = ("answer", "connect")
 
@@ -44,17 +47,33 @@ class Limits:
 class Exchange:
     """What becomes of a request at the backend of a lease, and its limits of time while they are watched.
 
-    `url` is the request's own, with the Service's name.
+    `url` is the request's own, with the Service's name. `end`: when the time for the whole is over, in the loop's time.
     """
 
-    __slots__ = ("_before", "_late", "_lease", "_limits", "_looks", "_request", "_sending", "_task", "_url")
+    __slots__ = (
+        "_before",
+        "_end",
+        "_ending",
+        "_host",
+        "_late",
+        "_lease",
+        "_looks",
+        "_request",
+        "_sending",
+        "_task",
+        "_url",
+    )
 
-    def __init__(self, request: aiohttp.ClientRequest, url: URL, lease: Lease, limits: Limits) -> None:
+    def __init__(
+        self, request: aiohttp.ClientRequest, url: URL, lease: Lease, host: "Host", end: float | None = None
+    ) -> None:
         self._request = request
         self._url = url
         self._lease = lease
-        self._limits = limits
-        self._late: aiohttp.ClientError | None = None
+        self._host = host
+        self._end = end
+        self._ending: asyncio.TimerHandle | None = None
+        self._late: Exception | None = None
 
     def watch(self, sending: Coroutine[Any, Any, aiohttp.ClientResponse]) -> None:
         """The limits begin now, for the handler's coroutine that this task waits for."""
@@ -64,39 +83,37 @@ class Exchange:
         self._before = task.cancelling()
         self._sending = sending
         self._looks = 0
-        self._limits.connect.start(self)
-        if self._limits.answer is not None:
-            self._limits.answer.start(self)
+        limits = self._host.limits
+        limits.connect.start(self)
+        if limits.answer is not None:
+            limits.answer.start(self)
+        if self._end is not None:
+            self._ending = self._host.loop.call_at(self._end, self._over)
 
     def stop(self) -> None:
         """The headers are there, or never will be: the limits end."""
-        self._limits.connect.stop(self)
-        if self._limits.answer is not None:
-            self._limits.answer.stop(self)
+        limits = self._host.limits
+        limits.connect.stop(self)
+        if limits.answer is not None:
+            limits.answer.stop(self)
+        if self._ending is not None:
+            self._ending.cancel()
         if self._late is not None:
             self._task.uncancel()
-
-    @property
-    def node(self) -> Node:
-        """The backend's record."""
-        return self._lease.node
 
     def answered(self, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
         """The headers are there. Until the body has been read or the response closed, the backend works."""
         self.stop()
         self._request.url = self._url
-        connection = response.connection
-        if connection is None:  # the body came with the headers
-            self._lease.release()
-        else:
-            connection.add_callback(self._lease.release)
+        take(response, self._lease, self._host.pool)
         return response
 
     def failed(self, error: BaseException) -> BaseException:
         """There will be no answer. Returns what it was: the error itself, or what the limits or the moment make of it.
 
-        ConnectionTimeoutError: no connection within `connect_timeout` or `per_try_timeout`. ServerTimeoutError: sent,
-        and no headers within `per_try_timeout`. Unsent: the connection broke before anything went out.
+        ConnectionTimeoutError: no connection in time. ServerTimeoutError: sent, and no headers in time.
+        DeadlineExceeded: the time for the whole was over in the connector's queue. Unsent: the connection broke before
+        anything went out.
         """
         self.stop()
         real = self._real(error)
@@ -126,28 +143,41 @@ class Exchange:
         """One more part of `connect_timeout` is over. Returns whether to look again."""
         if self._late is not None or _is_sent(self._request):
             return False
-        connecting = _waits_in(self._sending, CONNECT) and not _waits_in(self._sending, QUEUE)
-        self._looks = self._looks + 1 if connecting else 0
+        self._looks = self._looks + 1 if self._connects() else 0
         if self._looks < LOOKS:
             return True
-        self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.connect.seconds * LOOKS)
+        self._give_up(f"within {self._host.limits.connect.seconds * LOOKS:g} s")
         return False
 
     def unanswered(self) -> bool:
         """`per_try_timeout` is over. Returns whether a queue is where it was spent, and another is granted."""
-        if self._late is not None or self._limits.answer is None:
+        answer = self._host.limits.answer
+        if self._late is not None or answer is None:
             return False
-        if _is_sent(self._request):
-            self._end(aiohttp.ServerTimeoutError, "no answer from", self._limits.answer.seconds)
-        elif _waits_in(self._sending, QUEUE) or not _waits_in(self._sending, CONNECT):
+        if not (_is_sent(self._request) or self._connects()):
             return True
-        else:
-            self._end(aiohttp.ConnectionTimeoutError, "no connection to", self._limits.answer.seconds)
+        self._give_up(f"within {answer.seconds:g} s")
         return False
 
-    def _end(self, kind: type[aiohttp.ClientError], what: str, seconds: float) -> None:
-        self._late = kind(f"{what} {self._request.url.authority} within {seconds:g} s")
+    def _over(self) -> None:
+        """The time for the whole is over."""
+        if self._late is None:
+            self._give_up("before the deadline")
+
+    def _give_up(self, when: str) -> None:
+        """End the attempt. If the backend could have done something about it, that is its failure (Envoy, gRPC)."""
+        place = self._request.url.authority
+        if _is_sent(self._request):
+            self._late = aiohttp.ServerTimeoutError(f"no answer from {place} {when}")
+        elif self._connects():
+            self._late = aiohttp.ConnectionTimeoutError(f"no connection to {place} {when}")
+        else:
+            self._late = DeadlineExceeded(f"{self._host.name}: no free connection {when}", next_step=MORE)
         self._task.cancel()
+
+    def _connects(self) -> bool:
+        """Whether it waits for a connection to be made, and not for a place in the connector."""
+        return _waits_in(self._sending, CONNECT) and not _waits_in(self._sending, QUEUE)
 
 
 def _is_sent(request: Any) -> bool:
@@ -163,27 +193,6 @@ def _waits_in(coroutine: Any, name: str) -> bool:
             return True
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
     return False
-
-
-class Places(dict[tuple[Node, str], URL]):
-    """The URLs of requests to one host at its backends, by record and path with query; made when first asked for.
-
-    Nothing of a path is encoded anew. A dict and no cache with an order: to find a URL again is one step.
-    """
-
-    def __init__(self, scheme: str) -> None:
-        super().__init__()
-        self._scheme = scheme
-
-    def __missing__(self, place: tuple[Node, str]) -> URL:
-        node, path_and_query = place
-        path, _, query = path_and_query.partition("?")
-        authority = node.backend.netloc
-        url = URL.build(scheme=self._scheme, authority=authority, path=path, query_string=query, encoded=True)
-        if len(self) >= MOST_PLACES:
-            self.clear()
-        self[place] = url
-        return url
 
 
 @types.coroutine

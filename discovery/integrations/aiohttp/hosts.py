@@ -1,52 +1,47 @@
-"""Which host name means which Service. Pure.
+"""What the middleware keeps for each host."""
 
-SVC.NS.svc   SVC.NS.svc.DOMAIN   POD.SVC.NS.svc   with short names also   SVC.NS   SVC
-"""
-
-from typing import Literal
+from operator import methodcaller
+from typing import ClassVar
 
 import attrs
 
-from ...targets import LABEL, ClusterIP, Endpoints
-
-Via = Literal["endpoints", "cluster-ip"]
-"""Where a Service's requests go: to its pods, or to its own address."""
-
-LOCALHOST = "localhost"
-
-
-@attrs.frozen
-class Name:
-    """A Service by its DNS name. `pod` is a hostname within it; `short` says that others could mean another thing."""
-
-    service: str
-    namespace: str | None
-    pod: str | None = None
-    short: bool = False
-
-    def cluster_ip(self, port: int) -> ClusterIP | None:
-        """The Service's own address at a port; None where a pod is named, which has none."""
-        return None if self.pod else ClusterIP(self.service, namespace=self.namespace, port=port)
-
-    def target(self, port: int) -> Endpoints:
-        """The target of this name at a port of the Service."""
-        return Endpoints(self.service, namespace=self.namespace, port=port, hostname=self.pod)
+from ...attempts import Rules
+from ...balancing import Learner
+from ...pool import Pool
+from .. import directory
+from .errors import judge
+from .exchange import Limits
+from .places import Places
 
 
-def name_of(host: str, domain: str, *, short_names: bool) -> Name | None:
-    """The Service that a host names, in any case, with or without the last dot; None where it names none.
+@attrs.define(eq=False, kw_only=True)
+class Host(directory.Host):
+    """A host, with its limits of time, the rules of its attempts and its URLs at each backend.
 
-    Args:
-        host: of a URL.
-        domain: the cluster's, such as `cluster.local`.
-        short_names: whether `SVC.NS` and `SVC` are names too; `localhost` never is.
+    `simple`: a first attempt at it needs no more than a pick, since there is neither a deadline nor a hedge. `limited`:
+    only so many may be in flight. `learner`: its policy, if that learns from the time to an answer's headers.
     """
-    bare = host.lower().removesuffix(".")
-    labels = bare.removesuffix(f".{domain.lower()}").split(".")
-    if not all(LABEL.fullmatch(label) for label in labels):
-        return None
-    if labels[-1] == "svc" and len(labels) in (3, 4):
-        return Name(labels[-3], labels[-2], labels[0] if len(labels) == 4 else None)
-    if short_names and bare == ".".join(labels) and len(labels) <= 2 and bare != LOCALHOST:
-        return Name(labels[0], labels[1] if len(labels) == 2 else None, short=True)
-    return None
+
+    simple: bool = attrs.field(init=False)
+    limited: bool = attrs.field(init=False)
+    learner: Learner | None = attrs.field(init=False)
+    limits: Limits = attrs.field(init=False)
+    rules: Rules = attrs.field(init=False)
+    places: Places = attrs.field(init=False)
+
+    def use(self, pool: Pool) -> None:
+        """Pick from this pool from now on."""
+        super().use(pool)
+        options = self.options
+        self.simple = options.hedging is None and options.retry.deadline is None
+        self.limited = options.max_in_flight is not None or options.max_in_flight_per_backend is not None
+        self.learner = options.balancer if isinstance(options.balancer, Learner) else None
+        self.limits = Limits(options.retry)
+        self.rules = attrs.evolve(pool.rules(judge), discard=methodcaller("release"))
+        self.places = Places(self.scheme)
+
+
+class Directory(directory.Directory[Host]):
+    """The hosts that a middleware has met."""
+
+    kind: ClassVar[type[directory.Host]] = Host

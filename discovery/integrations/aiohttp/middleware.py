@@ -6,138 +6,136 @@ Service's; only the place the connection goes to is changed.
 
 import asyncio
 import types
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator, Sized
 from functools import partial
-from typing import Any, Literal
+from typing import Any, NoReturn
 
 import aiohttp
 import attrs
 
 from ...balancing import Key, Node
-from ...calling import Rules, call_again
-from ...errors import (
-    AccessDenied,
-    ConfigurationError,
-    DiscoveryError,
-    NoEndpoints,
-    PortNotFound,
-    ServiceNotFound,
-    Unauthenticated,
-)
-from ...events import Event, Hook
+from ...caller import current
+from ...errors import DeadlineExceeded, DiscoveryError
 from ...lease import Lease
-from .directory import Directory, Host
-from .errors import client_error, judge_with_body
+from ..directory import Place
+from ..finding import Finding, means_nothing
+from .answers import DOUBTFUL, let_go, take, unwanted
+from .delivery import Delivery, Handler
+from .errors import client_error
 from .exchange import Exchange, thrown
+from .hosts import Host
+from .requests import is_used_up
+from .reruns import Reruns
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
-"""Methods that may be sent twice (RFC 9110, 9.2.2)."""
-
-HOPELESS = (AccessDenied, ConfigurationError, Unauthenticated)
-"""Errors that a few seconds of waiting do not heal."""
-
-Handler = aiohttp.ClientHandlerType
+WRONG_SIDE = (
+    "this is a client's middleware: give it to ClientSession(middlewares=[...]); "
+    "a server's is discovery.integrations.aiohttp.server_middleware()"
+)
 
 
 @attrs.define(eq=False)
 class Middleware:
-    """Its `send` is what `Discovery.middleware` returns: give it to `ClientSession(middlewares=[...])`.
+    """What `Discovery.middleware` returns: give it to `ClientSession(middlewares=[...])`."""
 
-    `fallback="service"`: while nothing is known of a Service, requests go out by its name as if there were no
-    middleware; with None they fail with `NotReady`. `ready_timeout`: seconds to wait before that, counted from the
-    first request.
-    """
+    finding: Finding[Host]
+    reruns: Reruns = attrs.field(init=False, factory=Reruns)
+    _hosts: dict[Place, Host] = attrs.field(init=False)
+    _ended: Sized = attrs.field(init=False)
 
-    directory: Directory
-    fallback: Literal["service"] | None
-    ready_timeout: float
-    emit: Hook
+    def __attrs_post_init__(self) -> None:
+        self._hosts, self._ended = self.finding.directory.hosts, self.reruns.ended
+
+    @property
+    def __middleware_version__(self) -> NoReturn:
+        """A server's application asks for it when it starts."""
+        raise TypeError(WRONG_SIDE)
 
     @types.coroutine
-    def send(self, request: aiohttp.ClientRequest, handler: Handler) -> Generator[Any, Any, aiohttp.ClientResponse]:
+    def __call__(  # noqa: C901 - it is one path, and each call on it is felt
+        self, request: aiohttp.ClientRequest, handler: Handler
+    ) -> Generator[Any, Any, aiohttp.ClientResponse]:
         """Send the request to a backend, and to another where that is safe.
 
         A coroutine made of a generator: it runs the handler's first step itself. On a kept connection the request is
         sent by then, and needs no limit on connecting. Each object and call that is not made here is felt: the rest of
         a request runs through 200 µs of other code, and none of ours is in the processor's caches when its turn comes.
+        What needs more than this first attempt goes through `Delivery`.
         """
         try:
             url = request.url
         except AttributeError:
-            raise TypeError("this is a client's middleware: give it to ClientSession(middlewares=[...])") from None
-        send: Any = handler  # of aiohttp, so what it returns is a coroutine
-        host = self.directory.hosts.get((url.scheme, url.raw_authority))
-        if host is not None and host.direct and host.pool.nodes and request.loop is host.loop and not request.proxy:
-            key = None if host.key is None else host.key(request)
-            node = host.pool.picker(key)
-        else:
-            found = yield from self._find(request)
-            if found is None:
-                passed: aiohttp.ClientResponse = yield from send(request)
-                return passed
-            host, key, node = found
+            raise TypeError(WRONG_SIDE) from None
+        host = self._hosts.get((url.scheme, url.raw_authority))
+        if (
+            host is None
+            or not host.direct
+            or not host.simple
+            or not host.pool.nodes
+            or request.loop is not host.loop
+            or request.proxy
+            or current() is not None
+            or self._ended
+        ):
+            attended: aiohttp.ClientResponse = yield from self._attend(request, handler).__await__()
+            return attended
+        pool, learner = host.pool, host.learner
+        if pool.budget is not None:
+            pool.budget.deposit()
+        key = None if host.key is None else host.key(request)
+        try:
+            node = pool.choose(key) if host.limited else pool.picker(key)
+        except DiscoveryError as error:
+            raise client_error(error) from error.__cause__
         request.url = host.places[node, url.raw_path_qs]
         if host.certified is not None and request.server_hostname is None:
             request.server_hostname = host.certified
         host.asked = True
-        node.in_flight += 1
         request.response = None  # of a pass before, where another middleware sends it again
-        sending = send(request)
+        began = 0.0 if learner is None else host.loop.time()
+        lease = pool.lease(node) if host.limited else None
+        if lease is None:
+            node.in_flight += 1
+        sending: Any = handler(request)  # of aiohttp, so what it returns is a coroutine
         exchange = None
         try:
             step = sending.send(None)
             if host.limits.answer is not None or request.response is None:
-                exchange = Exchange(request, url, Lease(node), host.limits)
+                exchange = Exchange(request, url, lease := lease or _lease(host, node, began), host)
                 exchange.watch(sending)
             yield step
             response: aiohttp.ClientResponse = yield from sending
         except StopIteration as done:  # answered without a wait, by another middleware
             response = done.value
         except BaseException as error:  # noqa: BLE001 - it ends in a raise or in another attempt
-            if exchange is None:
-                exchange = Exchange(request, url, Lease(node), host.limits)
-            recovered: aiohttp.ClientResponse = yield from self._recover(
-                request, handler, host, key, exchange, sending, error
-            )
+            exchange = exchange or Exchange(request, url, lease or _lease(host, node, began), host)
+            failed = self._recover(Delivery(request, url, handler, host, key), node, exchange, sending, error)
+            recovered: aiohttp.ClientResponse = yield from failed.__await__()
             return recovered
         if exchange is not None:
             exchange.stop()
         request.url = url
+        if lease is not None or response.status >= DOUBTFUL:
+            lease = lease or _lease(host, node, began)
+            take(response, lease, pool)
+            if response.status >= DOUBTFUL:
+                doubt = self._doubt(Delivery(request, url, handler, host, key), response, node)
+                response = yield from doubt.__await__()
+            return response
+        if learner is not None:
+            now = host.loop.time()
+            learner.observe(node, now - began, now, failed=False, retry_after=None)
         # Until the body has been read or the response closed, the backend works.
-        if response.connection is None:
+        if response.connection is not None:
+            response.connection.add_callback(partial(let_go, Lease(node), response))
+        else:
             node.in_flight -= 1
             node.successes += 1
             if node.consecutive_failures:
-                node.consecutive_failures = 0
-        else:
-            response.connection.add_callback(Lease(node).release)
+                node.recover()
         return response
 
-    async def _find(self, request: aiohttp.ClientRequest) -> tuple[Host, Key, Node] | None:
-        """The host, the key and a backend of a request that has to look closer; None to let it pass as it is."""
-        host = None
-        try:
-            host = None if request.proxy else self.directory.find(request.url)  # a proxy finds its way by the name
-            if host is None:
-                return None
-            key = None if host.key is None else host.key(request)
-            with host.awaited():
-                node = await self._choose(host, key)
-        except DiscoveryError as error:
-            if host is not None and host.short and _means_nothing(error):
-                return None  # a short name may be anything's
-            raise client_error(error) from error.__cause__
-        return None if node is None else (host, key, node)
-
     async def _recover(
-        self,
-        request: aiohttp.ClientRequest,
-        handler: Handler,
-        host: Host,
-        key: Key,
-        exchange: Exchange,
-        sending: "types.CoroutineType[Any, Any, aiohttp.ClientResponse]",
-        error: BaseException,
+        self, delivery: Delivery, node: Node, exchange: Exchange, sending: Any, error: BaseException
     ) -> aiohttp.ClientResponse:
         """What follows when the first attempt failed. What was thrown while the handler waits is for it first."""
         try:
@@ -146,94 +144,83 @@ class Middleware:
         except BaseException as ending:  # noqa: BLE001
             error = ending
         failure = exchange.failed(error)
-        rules = attrs.evolve(host.rules, judge=partial(judge_with_body, request.body))
-        if not (isinstance(failure, Exception) and rules.allow(failure, idempotent=_idempotent(request))):
+        if not isinstance(failure, Exception):
             raise failure
-        try:
-            return await self._again(request, handler, host, key, exchange.node, failure, rules)
-        except DiscoveryError as exhausted:
-            raise client_error(exhausted) from exhausted.__cause__
+        return await self._concluded(delivery.request, delivery.again(node, failure))
 
-    async def _choose(self, host: Host, key: Key) -> Node | None:
-        """A backend of a pool that has nothing, or had nothing when last asked; None to send the request by its name.
+    async def _doubt(self, delivery: Delivery, response: aiohttp.ClientResponse, node: Node) -> aiohttp.ClientResponse:
+        """What follows when the first attempt was answered with a status that tells of trouble."""
+        asking = unwanted(response, delivery.host.options.retry)
+        if asking is None or is_used_up(delivery.request):
+            return response
+        return await self._concluded(delivery.request, delivery.again(node, asking))
 
-        Raises:
-            DiscoveryError: there is nothing to pick from, and going by the name is not wanted or no help.
-        """
-        if host.unknown is not None:
-            raise client_error(host.unknown)  # a copy: what is raised often grows a traceback without end
-        pool = host.pool
-        left = host.opened + self.ready_timeout - asyncio.get_running_loop().time()
-        if not (pool.status.synced or await pool.settled(max(left, 0.0), HOPELESS)):
-            if self.fallback is None:
-                return pool.choose(key)  # says why not
-            self._fall_back(host)
-            return None
-        self._recovered(host)
-        host.direct = True
-        if not pool.status.backends:
-            problem = pool.status.last_error
-            if isinstance(problem, NoEndpoints):
-                return None
-            if isinstance(problem, ServiceNotFound):
-                self.directory.remember_unknown(host, problem)
-            if isinstance(problem, ServiceNotFound | PortNotFound):
-                raise client_error(problem)
-        return pool.choose(key)
+    async def _attend(self, request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        """A request that has to be looked at closer, all of it."""
+        self.reruns.raise_if_second(request)
+        host = self._host_of(request)
+        if host is None:
+            return await handler(request)
+        return await self._concluded(request, self._deliver(request, handler, host))
 
-    async def _again(
-        self,
-        request: aiohttp.ClientRequest,
-        handler: Handler,
-        host: Host,
-        key: Key,
-        first: Node,
-        failure: Exception,
-        rules: Rules,
-    ) -> aiohttp.ClientResponse:
+    def _host_of(self, request: aiohttp.ClientRequest) -> Host | None:
+        if request.proxy:
+            return None  # a proxy finds its way by the name
         url = request.url
+        try:
+            return self.finding.directory.find((url.scheme, url.raw_authority), url.raw_host or "", url.port)
+        except DiscoveryError as error:
+            raise client_error(error) from error.__cause__
 
-        async def attempt(lease: Lease) -> aiohttp.ClientResponse:
-            exchange = Exchange(request, url, lease, host.limits)
-            try:
-                if request.body:
-                    await request.close()  # the body's writer must have let go before it is sent again
-                request.response = None
-                request.update_expect_continue()  # the last attempt's future is over
-                request.url = host.places[lease.node, url.raw_path_qs]
-                sending: Any = handler(request)
-                exchange.watch(sending)
-                return exchange.answered(await sending)
-            except BaseException as error:  # noqa: BLE001
-                raise exchange.failed(error)  # noqa: B904 - it has its cause
+    async def _deliver(self, request: aiohttp.ClientRequest, handler: Handler, host: Host) -> aiohttp.ClientResponse:
+        asked = current()
+        key = asked.key if asked is not None and asked.key is not None else None
+        if key is None and host.key is not None:
+            key = host.key(request)
+        end = host.rules.end()
+        try:
+            node = await self._choose(host, key, end)
+        except DiscoveryError as error:
+            if not (host.short and means_nothing(error)):
+                raise
+            node = None  # a short name may be anything's
+        if node is None:
+            return await handler(request)
+        lease = host.pool.lease(node)
+        host.asked = True
+        if host.certified is not None and request.server_hostname is None:
+            request.server_hostname = host.certified
+        return await Delivery(request, request.url, handler, host, key, asked, end).all(lease)
 
-        return await call_again(
-            attempt,
-            first,
-            failure,
-            lambda tried: host.pool.pick_other(tried, key),
-            idempotent=_idempotent(request),
-            rules=rules,
-        )
+    async def _choose(self, host: Host, key: Key, end: float | None) -> Node | None:
+        """A backend, uncounted; None to send the request by its name."""
+        if host.direct and host.pool.nodes:
+            return host.pool.choose(key)
+        try:
+            with host.awaited():
+                async with asyncio.timeout_at(end):
+                    return await self.finding.choose(host, key)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{host.name}: the deadline passed before a backend was known") from error
 
-    def _fall_back(self, host: Host) -> None:
-        """Say it once aloud, and each time to the metrics."""
-        if not host.falling_back:
-            host.falling_back = True
-            error = host.pool.status.last_error or "no answer from the API server yet"
-            self.emit(Event("fallback.started", host.name, {"target": host.pool.name, "error": str(error)}))
-        self.emit(Event("request.fallback", host.name))
-
-    def _recovered(self, host: Host) -> None:
-        if host.falling_back:
-            host.falling_back = False
-            self.emit(Event("fallback.ended", host.name))
-
-
-def _means_nothing(error: DiscoveryError) -> bool:
-    """Whether there is no such Service, or none that we may see: we may not look into a namespace that is not there."""
-    return isinstance(error, ServiceNotFound) or isinstance(error.__cause__, AccessDenied)
+    async def _concluded(
+        self, request: aiohttp.ClientRequest, delivered: Awaitable[aiohttp.ClientResponse]
+    ) -> aiohttp.ClientResponse:
+        """The end: an error of ours leaves as one of aiohttp's, and one on which aiohttp would begin anew is noted."""
+        try:
+            return await delivered
+        except DiscoveryError as error:
+            raise client_error(error) from error.__cause__
+        except aiohttp.ClientError as error:
+            self.reruns.expect(request, error)
+            raise
 
 
-def _idempotent(request: aiohttp.ClientRequest) -> bool:
-    return request.method in IDEMPOTENT
+def _lease(host: Host, node: Node, began: float) -> Lease:
+    """The lease of a node that is counted already, and has worked since then."""
+    if host.learner is None:
+        return Lease(node)
+    lease = host.pool.lease(node)
+    node.in_flight -= 1
+    lease.since = began
+    return lease

@@ -164,6 +164,24 @@ class Cutting:
         return await say(request)
 
 
+class Hanging:
+    """A handler for `deploy`: whose address is in `hung` says nothing, until `let`. `told` are all headers."""
+
+    def __init__(self) -> None:
+        self.hung: set[str] = set()
+        self.reached = asyncio.Event()
+        self.let = asyncio.Event()
+        self.told: list[dict[str, str]] = []
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        self.told.append({name.lower(): value for name, value in request.headers.items()})
+        assert request.transport is not None
+        if request.transport.get_extra_info("sockname")[0] in self.hung:
+            self.reached.set()
+            await self.let.wait()
+        return await say(request)
+
+
 @contextmanager
 def full(address: str) -> Iterator[int]:
     """A port on which connecting hangs: it listens, and its queue of connections is full."""

@@ -11,7 +11,7 @@ import discovery
 from discovery import RetryPolicy, RoundRobin
 
 from ...until import until
-from .scene import Scene, say
+from .scene import Scene, prefer, say
 
 Handler = aiohttp.ClientHandlerType
 
@@ -33,7 +33,8 @@ async def test_what_an_outer_middleware_sends_again_is_balanced_again_and_its_ur
             await response.read()
         return await handler(request)
 
-    middlewares = [three_times, scene.disco.middleware(balancer=RoundRobin())]
+    retry = RetryPolicy(attempts=1)
+    middlewares = [three_times, scene.disco.middleware(balancer=RoundRobin(), retry=retry)]
     async with aiohttp.ClientSession(middlewares=middlewares) as http, http.get(deployed.url) as response:
         assert response.status == 503
     assert [pod.requests for pod in deployed.pods] == [1, 1, 1]
@@ -84,6 +85,22 @@ async def test_a_request_that_expects_to_be_told_to_continue_is_tried_again(scen
         assert await response.json() == {"body": "hello"}
 
 
+async def test_a_request_that_was_cut_before_it_was_told_to_continue_is_tried_again(scene: Scene) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    deployed = await scene.cluster.deploy("web", handler=say)
+    (pod,) = deployed.pods
+    async with await asyncio.start_server(cut, "127.205.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        routes = {"shop": f"static://127.205.0.1:{port},{pod.address}:{pod.port}"}
+        http = await scene.client(routes=routes, balancer=prefer("127.205.0.1"))
+        for _ in range(2):
+            async with http.put("http://shop/", data=b"hello", expect100=True) as response:
+                assert (await response.json())["body"] == "hello"
+
+
 async def test_a_request_through_a_proxy_keeps_its_name_and_goes_to_the_proxy(scene: Scene) -> None:
     asked: list[str] = []
 
@@ -103,7 +120,10 @@ async def test_a_request_through_a_proxy_keeps_its_name_and_goes_to_the_proxy(sc
 
 async def test_a_client_middleware_given_to_a_server_says_where_it_belongs(scene: Scene) -> None:
     middleware: Any = scene.disco.middleware()
-    with pytest.raises(TypeError, match="ClientSession"):
+    with pytest.raises(
+        TypeError,
+        match=r"a server's is discovery\.integrations\.aiohttp\.server_middleware",
+    ):
         await middleware(web.Application(), say)
 
 

@@ -15,28 +15,12 @@ from discovery.integrations.aiohttp.exchange import QUEUE
 
 from ...until import until
 from ...virtual import run
-from .scene import Cutting, Prefer, Scene, ask, full, prefer, say
+from .scene import Cutting, Hanging, Prefer, Scene, ask, full, prefer, say
 
 if TYPE_CHECKING:
     from discovery.balancing import Node
 
 HUNG = "127.202.0.1"
-
-
-class Hanging:
-    """A handler for `deploy`: whose address is in `hung` says nothing, until `let`."""
-
-    def __init__(self) -> None:
-        self.hung: set[str] = set()
-        self.reached = asyncio.Event()
-        self.let = asyncio.Event()
-
-    async def __call__(self, request: web.Request) -> web.Response:
-        assert request.transport is not None
-        if request.transport.get_extra_info("sockname")[0] in self.hung:
-            self.reached.set()
-            await self.let.wait()
-        return await say(request)
 
 
 # Connecting, against real sockets
@@ -177,6 +161,7 @@ class Played:
 
 class Answered:
     connection = None
+    status = 200
 
 
 def test_a_connection_has_the_whole_of_its_time_and_not_more() -> None:
@@ -188,6 +173,19 @@ def test_a_connection_has_the_whole_of_its_time_and_not_more() -> None:
         run(played.ask())
     assert played.ended == [2.0]
     assert [(node.failures, node.in_flight) for node in played.nodes] == [(1, 0), (0, 0)]
+
+
+def test_a_second_attempt_has_its_own_time_to_connect_though_the_first_was_sent() -> None:
+    async def connect(request: aiohttp.ClientRequest) -> None:
+        if request.url.host == "10.0.0.1":
+            await sent(request)
+            raise aiohttp.ServerDisconnectedError
+        await asyncio.sleep(60)
+
+    played = Played(connect, attempts=2, connect_timeout=2.0)
+    with pytest.raises(integration.RetriesExhausted, match=r"no connection to 10\.0\.0\.2:80 within 2 s"):
+        run(played.ask())
+    assert played.ended == [0.0, 2.0]
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.9])

@@ -8,6 +8,7 @@ from yarl import URL
 from discovery import LeastRequest, RetryPolicy, RoundRobin, Route
 from discovery.errors import ConfigurationError, PortNotFound
 from discovery.integrations import aiohttp as integration
+from discovery.integrations.settings import Settings
 
 from ...until import until
 from .scene import Scene, ask, prefer, say
@@ -274,8 +275,11 @@ async def test_a_closed_discovery_refuses_and_open_sessions_say_so(scene: Scene)
         await ask(http, deployed.url)
 
 
-def test_a_middleware_is_what_aiohttp_takes_for_one() -> None:
-    middleware: aiohttp.ClientMiddlewareType = integration.Middleware(None, None, 5.0, print).send  # type: ignore[arg-type]
+async def test_a_middleware_is_what_aiohttp_takes_for_one(scene: Scene) -> None:
+    finding = scene.disco.integrate(
+        integration.Directory, Settings(routes={}, via="endpoints", fallback=None, ready_timeout=0)
+    )
+    middleware: aiohttp.ClientMiddlewareType = integration.Middleware(finding)
     assert callable(middleware)
 
 

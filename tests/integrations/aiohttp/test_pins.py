@@ -11,8 +11,9 @@ from aiohttp.client import IDEMPOTENT_METHODS
 from yarl import URL
 
 from discovery import Backend, Node
-from discovery.integrations.aiohttp.exchange import MOST_PLACES, QUEUE, Places, _waits_in
-from discovery.integrations.aiohttp.middleware import IDEMPOTENT
+from discovery.integrations.aiohttp.exchange import QUEUE, _waits_in
+from discovery.integrations.aiohttp.places import MOST_PLACES, Places
+from discovery.integrations.http import IDEMPOTENT
 from discovery.testing import FakeCluster, FakePod
 
 from ...until import until

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.integrations.aiohttp.hosts import Name, name_of
+from discovery.integrations.hosts import Name, name_of
 from discovery.targets import LABEL, Endpoints
 
 LABELS = st.from_regex(LABEL, fullmatch=True)

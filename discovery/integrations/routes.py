@@ -1,45 +1,44 @@
-"""What a middleware is told about hosts."""
+"""What an integration is told about hosts: where their requests go, and how."""
 
 import contextlib
 import ipaddress
 from collections.abc import Callable, Mapping
+from typing import Any, Unpack
 
-import aiohttp
 import attrs
-from attrs.validators import optional
 
-from ...balancing import Balancer, Key
-from ...checks import instance
-from ...errors import ConfigurationError, quote
-from ...retrying import RetryPolicy
-from ...targets import Target, parse
+from ..balancing import Key
+from ..errors import ConfigurationError, quote
+from ..pool_options import PoolKeywords, PoolOptions
+from ..surroundings import check_callback
+from ..targets import Target, parse
 
-KeyOf = Callable[[aiohttp.ClientRequest], Key]
-
-
-def _target(given: Target | str) -> Target:
-    return given if isinstance(given, Target) else parse(given)
+KeyOf = Callable[[Any], Key]
+"""From a request, of the class that the integration's library has for it, to what a hash policy places it by."""
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class Route:
-    """Where the requests for one host go, and how. What is None is as the middleware has it.
+    """Where the requests for one host go, and how. What is not given is as the middleware has it.
 
     Args:
         target: a target, as text or as a typed value.
-        balancer: how a backend is chosen.
-        retry: when another is tried.
         key: what a hash policy places a request by.
+        options: of the host's pool, as in `Discovery.pool`, each of which stands in the place of the middleware's.
 
     Raises:
         InvalidTarget: the text is no target.
-        ConfigurationError: a policy is none.
+        ConfigurationError: an option cannot be used.
     """
 
-    target: Target = attrs.field(converter=_target)
-    balancer: Balancer | None = attrs.field(default=None, kw_only=True, validator=optional(instance(Balancer)))
-    retry: RetryPolicy | None = attrs.field(default=None, kw_only=True, validator=optional(instance(RetryPolicy)))
-    key: KeyOf | None = attrs.field(default=None, kw_only=True)
+    target: Target
+    key: KeyOf | None
+    options: Mapping[str, Any] = attrs.field(hash=False)
+
+    def __init__(self, target: Target | str, *, key: KeyOf | None = None, **options: Unpack[PoolKeywords]) -> None:
+        PoolOptions(**options)  # says what cannot be used
+        check_callback("key", key)
+        self.__attrs_init__(target if isinstance(target, Target) else parse(target), key, options)
 
 
 def routes_of(given: Mapping[str, Route | Target | str]) -> dict[str, Route]:

@@ -7,16 +7,24 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from discovery import Discovery
+from discovery import Discovery, Sink
 from discovery.errors import ServiceNotFound
-from discovery.integrations.aiohttp.directory import IDLE, MOST, SWEEP, UNKNOWN, Directory, Host
-from discovery.integrations.aiohttp.routes import Route
-from discovery.membership import Membership
-from discovery.pool import Pool, PoolOptions
+from discovery.integrations.directory import IDLE, MOST, SWEEP, UNKNOWN, Directory, Host
+from discovery.integrations.routes import Route
+from discovery.pool import Pool
+from discovery.pool_options import PoolOptions
+from discovery.pools import Pools
 from discovery.targets import Static, Target
 
-from ...sources import backend
-from ...virtual import run
+from ..sources import backend
+from ..virtual import run
+
+
+class Known:
+    """A resolver whose backend is known before it runs."""
+
+    async def run(self, sink: Sink) -> None:
+        pass
 
 
 class Opened:
@@ -25,36 +33,43 @@ class Opened:
     def __init__(self) -> None:
         self.uses: dict[str, int] = {}
         self.opens = 0
+        self._pools = Pools(
+            lambda target, health: Known(), lambda target: "", lambda: "", lambda event: None, random.Random(1)
+        )
 
     def open(self, target: Target, options: PoolOptions) -> Pool:
         name = str(target)
         self.uses[name] = self.uses.get(name, 0) + 1
         self.opens += 1
-        members = Membership(name, emit=lambda event: None, clock=asyncio.get_running_loop().time)
-        members.replace([backend(1)])
-        return Pool(members, options, emit=lambda event: None, rng=random.Random(1), give_back=self.close)
+        pool = self._pools.open(target, options)
+        pool._membership.replace([backend(1)])
+        return pool
 
     def close(self, pool: Pool) -> None:
         self.uses[pool.name] -= 1
         assert self.uses[pool.name] >= 0
-        pool.close()
+        self._pools.close(pool)
 
     @property
     def open_now(self) -> list[str]:
         return [name for name, uses in self.uses.items() for _ in range(uses)]
 
 
-def made(pools: Opened, routes: dict[str, Route] | None = None, domain: str = "cluster.local") -> Directory:
+def made(pools: Opened, routes: dict[str, Route] | None = None, domain: str = "cluster.local") -> Directory[Host]:
     return Directory(pools, routes or {}, PoolOptions(), None, domain=domain, short_names=False)
 
 
-def find(directory: Directory, host: str, *, scheme: str = "http") -> Host:
-    found = directory.find(URL(f"{scheme}://{host}/"))
+def look(directory: Directory[Host], url: URL) -> Host | None:
+    return directory.find((url.scheme, url.raw_authority), url.raw_host or "", url.explicit_port)
+
+
+def find(directory: Directory[Host], host: str, *, scheme: str = "http") -> Host:
+    found = look(directory, URL(f"{scheme}://{host}/"))
     assert found is not None
     return found
 
 
-def sweeping(directory: Directory) -> bool:
+def sweeping(directory: Directory[Host]) -> bool:
     return directory._sweeping is not None
 
 
@@ -92,8 +107,8 @@ def test_what_is_no_request_to_a_service_is_not_found_and_remembered_as_such(url
     async def scenario() -> None:
         pools = Opened()
         directory = made(pools)
-        assert directory.find(URL(url)) is None
-        assert directory.find(URL(url)) is None
+        assert look(directory, URL(url)) is None
+        assert look(directory, URL(url)) is None
         assert len(directory._foreign) == 1
         assert pools.opens == 0
 
@@ -104,7 +119,7 @@ def test_foreign_hosts_are_forgotten_before_they_fill_the_memory() -> None:
     async def scenario() -> None:
         directory = made(Opened())
         for number in range(10 * MOST + 1):
-            directory.find(URL.build(scheme="http", host=f"h{number}.example"))
+            look(directory, URL.build(scheme="http", host=f"h{number}.example"))
         assert len(directory._foreign) == 1
 
     run(scenario())

@@ -1,23 +1,21 @@
-"""The hosts a middleware has met, and the pool of each.
+"""The hosts that an integration has met, and the pool of each.
 
 Opens a pool when a host is first asked for, closes it when nobody has asked for ten minutes, and remembers for a
-moment the hosts that are no Service of the cluster.
+moment the hosts that are no Service of the cluster. What only one HTTP library needs of a host belongs to its own
+kind of `Host`.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import attrs
-from yarl import URL
 
-from ...calling import Rules
-from ...errors import DiscoveryError
-from ...pool import Pool, PoolOptions
-from ...targets import Target
-from .errors import judge
-from .exchange import Limits, Places
+from ..errors import DiscoveryError
+from ..pool import Pool
+from ..pool_options import PoolOptions
+from ..targets import Target
 from .hosts import Via, name_of
 from .routes import KeyOf, Route
 
@@ -32,8 +30,8 @@ UNKNOWN = 5.0
 
 SWEEP = 60.0
 
+PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SECURE = frozenset({"https", "wss"})
-SCHEMES = SECURE | {"http", "ws"}
 
 Place = tuple[str, str]
 """Scheme and authority of a URL."""
@@ -49,7 +47,7 @@ class Pools(Protocol):
         """One use less."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, kw_only=True)
 class Host:
     """A host that means a target. `used` and `until` are in the loop's time.
 
@@ -59,6 +57,7 @@ class Host:
     """
 
     name: str
+    scheme: str
     target: Target
     options: PoolOptions
     key: KeyOf | None
@@ -66,9 +65,6 @@ class Host:
     loop: asyncio.AbstractEventLoop
     opened: float
     used: float
-    limits: Limits
-    rules: Rules
-    places: Places
     direct: bool = False
     asked: bool = False
     waiting: int = 0
@@ -77,6 +73,13 @@ class Host:
     falling_back: bool = False
     unknown: DiscoveryError | None = None
     until: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self.use(self.pool)
+
+    def use(self, pool: Pool) -> None:
+        """Pick from this pool from now on. What an integration makes of a pool, it makes here."""
+        self.pool = pool
 
     @property
     def busy(self) -> bool:
@@ -93,8 +96,11 @@ class Host:
             self.waiting -= 1
 
 
-class Directory:
-    """From a URL to the pool of its host.
+H = TypeVar("H", bound=Host)
+
+
+class Directory(Generic[H]):
+    """From a URL to the pool of its host. An integration's own subclass says with `kind` what it keeps of a host.
 
     Args:
         pools: where they come from.
@@ -105,6 +111,8 @@ class Directory:
         short_names: whether `SVC.NS` and `SVC` are names of Services too.
         via: where requests to Services go.
     """
+
+    kind: ClassVar[type[Host]] = Host
 
     def __init__(
         self,
@@ -124,20 +132,24 @@ class Directory:
         self._domain = domain.strip(".")
         self._short_names = short_names
         self._via = via
-        self.hosts: dict[Place, Host] = {}
+        self.hosts: dict[Place, H] = {}
         self._foreign: set[Place] = set()
         self._sweeping: asyncio.TimerHandle | None = None
 
-    def find(self, url: URL) -> Host | None:
-        """The host of this URL, None where requests pass untouched.
+    def find(self, place: Place, name: str, port: int | None) -> H | None:
+        """The host of a URL, None where requests pass untouched.
+
+        Args:
+            place: the URL's scheme and its authority, as they are written.
+            name: the host in it.
+            port: the port in it; None is the scheme's own.
 
         Raises:
             RuntimeError: the hosts belong to another event loop.
         """
-        place = url.scheme, url.raw_authority
         host = self.hosts.get(place)
         if host is None:
-            return None if place in self._foreign else self._meet(place, url)
+            return None if place in self._foreign else self._meet(place, name, port)
         loop = asyncio.get_running_loop()
         if loop is not host.loop:
             raise RuntimeError("this middleware belongs to another event loop: make a Discovery in each loop")
@@ -161,48 +173,43 @@ class Directory:
             self._close(host)
         self.hosts.clear()
 
-    def _meet(self, place: Place, url: URL) -> Host | None:
-        found = self._means(url)
+    def _meet(self, place: Place, name: str, port: int | None) -> H | None:
+        scheme = place[0]
+        port = PORTS.get(scheme) if port is None else port
+        found = self._means(scheme, name, port)
         if found is None:
             if len(self._foreign) >= 10 * MOST:
                 self._foreign.clear()
             self._foreign.add(place)
             return None
         route, short = found
-        options = attrs.evolve(
-            self._options,
-            balancer=route.balancer or self._options.balancer,
-            retry=route.retry or self._options.retry,
-        )
+        options = attrs.evolve(self._options, **route.options)
         if len(self.hosts) >= MOST:
             self._make_room()
         loop = asyncio.get_running_loop()
-        pool = self._pools.open(route.target, options)
-        host = self.hosts[place] = Host(
-            name=f"{url.raw_host}:{url.port}",
+        host: H = self.kind(  # type: ignore[assignment] # a subclass's kind is its H
+            name=f"{name}:{port}",
+            scheme=scheme,
             target=route.target,
             options=options,
             key=route.key or self._key,
-            pool=pool,
+            pool=self._pools.open(route.target, options),
             loop=loop,
             opened=loop.time(),
             used=loop.time(),
-            limits=Limits(options.retry),
-            rules=pool.rules(judge),
-            places=Places(url.scheme),
-            certified=(url.raw_host or "").removesuffix(".") if url.scheme in SECURE else None,
+            certified=name.removesuffix(".") if scheme in SECURE else None,
             short=short,
         )
+        self.hosts[place] = host
         if self._sweeping is None:
             self._sweeping = loop.call_later(SWEEP, self._sweep)
         return host
 
-    def _means(self, url: URL) -> tuple[Route, bool] | None:
-        scheme, host, port = url.scheme, url.raw_host or "", url.port
+    def _means(self, scheme: str, host: str, port: int | None) -> tuple[Route, bool] | None:
         route = self._routes.get(host.lower().removesuffix("."))
         if route is not None:
             return route, False
-        if scheme not in SCHEMES or not port:
+        if scheme not in PORTS or not port:
             return None
         name = name_of(host, self._domain, short_names=self._short_names)
         if name is None:
@@ -210,9 +217,9 @@ class Directory:
         target = name.cluster_ip(port) if self._via == "cluster-ip" else name.target(port)
         return (Route(target), name.short) if target else None
 
-    def _reopen(self, host: Host) -> None:
+    def _reopen(self, host: H) -> None:
         host.unknown, host.opened = None, host.used
-        host.pool = self._pools.open(host.target, host.options)
+        host.use(self._pools.open(host.target, host.options))
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -232,6 +239,6 @@ class Directory:
     def _evict(self, place: Place) -> None:
         self._close(self.hosts.pop(place))
 
-    def _close(self, host: Host) -> None:
+    def _close(self, host: H) -> None:
         if host.unknown is None:
             self._pools.close(host.pool)

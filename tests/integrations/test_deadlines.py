@@ -5,9 +5,9 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.integrations.aiohttp.deadlines import Deadlines
+from discovery.integrations.deadlines import Deadlines
 
-from ...virtual import run
+from ..virtual import run
 
 SECONDS = 1.0
 TICK = 0.125

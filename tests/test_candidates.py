@@ -1,0 +1,136 @@
+"""The backends one client uses: its subset of what there is, less who is out, and one timer at most."""
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from discovery.balancing.outlier import OutlierDetection
+from discovery.balancing.subset import Subset
+from discovery.candidates import Candidates
+from discovery.membership import Membership
+
+from . import virtual
+from .sources import backend
+
+if TYPE_CHECKING:
+    import discovery
+
+
+class Scene:
+    def __init__(self, subset: Subset | None = None, outlier: OutlierDetection | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.events: list[discovery.Event] = []
+        self.membership = Membership("test://web", emit=self.events.append, clock=self.loop.time)
+        self.told = 0
+        self.candidates = Candidates(self.membership, subset, outlier, emit=self.events.append, rng=random.Random(1))
+        self.candidates.listen(self._tell)
+
+    def _tell(self) -> None:
+        self.told += 1
+
+    def show(self, *numbers: int) -> None:
+        self.membership.replace([backend(number) for number in numbers])
+
+    def timer(self) -> asyncio.TimerHandle | None:
+        return self.candidates._timer
+
+    def names(self) -> list[str]:
+        return [event.name for event in self.events if not event.name.startswith("pool.")]
+
+    def fail(self, number: int, times: int) -> None:
+        node = self.membership.record(backend(number).id)
+        assert node is not None
+        for _ in range(times):
+            node.fail()
+
+
+async def test_all_there_are_is_the_memberships_own_list() -> None:
+    scene = Scene()
+    scene.show(1, 2)
+    assert scene.candidates.nodes is scene.membership.nodes
+    assert scene.told == 1
+
+
+async def test_a_subset_follows_what_comes_and_goes_and_tells_only_of_its_own() -> None:
+    scene = Scene(Subset(size=3, client="me"))
+    scene.show(*range(1, 21))
+    chosen = {node.backend.address for node in scene.candidates.nodes}
+    assert len(chosen) == 3
+    outsider = next(node for node in scene.membership.nodes if node not in scene.candidates)
+    told = scene.told
+    scene.membership.update([], [outsider.backend.id])
+    assert scene.told == told
+    member = scene.candidates.nodes[0]
+    scene.membership.update([], [member.backend.id])
+    assert scene.told == told + 1
+    assert member not in scene.candidates
+    assert len(scene.candidates.nodes) == 3
+
+
+def test_a_row_of_failures_puts_a_backend_out_and_a_timer_brings_it_to_its_probe() -> None:
+    async def run() -> None:
+        scene = Scene(outlier=OutlierDetection(ejection=30))
+        scene.show(*range(1, 6))
+        detector = scene.candidates.detector
+        assert detector is not None
+        scene.fail(1, 5)
+        (out,) = scene.candidates.out
+        assert out.backend.address == "10.0.0.1"
+        assert scene.names() == ["backend.ejected"]
+        started = scene.loop.time()
+        while not detector.wanted():  # noqa: ASYNC110 - of virtual time
+            await asyncio.sleep(1)
+        assert 29 <= scene.loop.time() - started <= 32
+        probe = detector.probe()
+        assert probe is not None
+        probe.in_flight += 1
+        probe.succeed()
+        probe.in_flight -= 1
+        assert not scene.candidates.out
+        assert scene.names() == ["backend.ejected", "backend.returned"]
+
+    virtual.run(run())
+
+
+async def test_a_failure_outside_of_the_subset_is_no_affair_of_its_detector() -> None:
+    scene = Scene(Subset(size=3, client="me"), OutlierDetection())
+    scene.show(*range(1, 21))
+    outsider = next(node for node in scene.membership.nodes if node not in scene.candidates)
+    for _ in range(10):
+        outsider.fail()
+    assert not scene.candidates.out
+
+
+async def test_without_failures_no_timer_runs_and_once_it_is_closed_none_is_left() -> None:
+    scene = Scene(outlier=OutlierDetection())
+    scene.show(1, 2, 3)
+    assert scene.timer() is None
+    scene.fail(1, 1)
+    timer = scene.timer()
+    assert timer is not None
+    scene.candidates.close()
+    assert timer.cancelled()
+    assert not scene.membership.watchers
+    assert not scene.membership.followers
+
+
+async def test_an_outage_of_the_whole_service_is_said_once_and_its_end_too() -> None:
+    scene = Scene(outlier=OutlierDetection())
+    scene.show(1, 2)
+    scene.fail(1, 5)
+    scene.fail(2, 5)
+    assert scene.names().count("outage.started") == 1
+    scene.show(3)
+    assert not scene.candidates.suspended
+    assert scene.names()[-1] == "outage.ended"
+
+
+async def test_who_listens_no_more_is_told_no_more() -> None:
+    scene = Scene()
+    scene.candidates.leave(scene._tell)
+    scene.show(1)
+    assert scene.told == 0
+    with pytest.raises(ValueError, match="not in list"):
+        scene.candidates.leave(scene._tell)
