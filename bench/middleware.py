@@ -1,10 +1,12 @@
-"""Middleware: requests a second over 10 backends with each policy, beside plain aiohttp and HAProxy as a sidecar.
+"""Middleware: requests over 10 backends with each policy, beside plain aiohttp and HAProxy as a sidecar.
 
 All take turns over the same fixed addresses. Plain aiohttp goes round them by itself; HAProxy takes what it is sent at
 one port, round robin. Outlier detection, retries and their budget are on, as they are by default.
 
 The client has one core, and HAProxy the same one, as a program and its sidecar share the processor time of their pod;
-the backends have another. Beside it a HAProxy on that other core tells what its work amounts to: there it is free.
+the backends have another. That core is all that limits the requests: so what is told is requests for each second of it,
+of the client and of what shares its pod, and what else the machine does is left out. Beside it, a HAProxy on the other
+core tells what its work amounts to: there it is free.
 """
 
 import asyncio
@@ -13,27 +15,33 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 
 import aiohttp
 
 import discovery
+from discovery.balancing import is_keyed
 
 from .figures import Figure, amount
 from .programs import ours, say
-from .traffic.cores import cores, on_core
+from .traffic.cores import cores, on_core, seconds_run
 from .traffic.haproxy import haproxy
+from .traffic.load import closed_loop
 from .traffic.through import HOST, through
 
 BACKENDS = 10
 TASKS = 32
 REQUESTS = 1000
 """In a row; then it is another's turn."""
-TURNS = 16
+TURNS = 12
 POLICIES: dict[str, discovery.Balancer] = {
     "round_robin": discovery.RoundRobin(),
+    "random": discovery.Random(),
     "least_request": discovery.LeastRequest(),
+    "peak_ewma": discovery.PeakEwma(),
+    "rendezvous": discovery.RendezvousHash(),
+    "maglev": discovery.Maglev(),
 }
 TO_PLAIN = {"round_robin": 0.95}
 """At least so much of plain aiohttp's; 0.93 of the others."""
@@ -47,11 +55,12 @@ def measure(runs: int) -> Iterator[Figure]:
             ports = stack.enter_context(ours("traffic.backends", str(BACKENDS))).hear()["ports"]
             apart = stack.enter_context(haproxy(ports, {"apart": "roundrobin"}))
         with on_core(here):
-            sidecars = {**stack.enter_context(haproxy(ports, {"sidecar": "roundrobin"})), **apart}
+            sidecar = stack.enter_context(haproxy(ports, {"sidecar": "roundrobin"}))
+            arguments = json.dumps({**sidecar.ports, **apart.ports}), json.dumps(ports), str(sidecar.pid)
             for _ in range(runs):
-                with ours("middleware", json.dumps(sidecars), json.dumps(ports)) as program:
+                with ours("middleware", *arguments) as program:
                     said.append(program.hear())
-    rates = {side: amount((one["rates"][side] for one in said), "requests/s") for side in said[0]["rates"]}
+    rates = {side: amount((one["rates"][side] for one in said), "requests/s of a core") for side in said[0]["rates"]}
     for name in POLICIES:
         title = name.replace("_", " ")
         yield Figure(
@@ -74,20 +83,20 @@ def measure(runs: int) -> Iterator[Figure]:
         )
 
 
-async def drive(sidecars: dict[str, int], ports: list[int]) -> None:
+async def drive(proxies: dict[str, int], ports: list[int], sidecar: int) -> None:
     async with AsyncExitStack() as stack:
         plain = await stack.enter_async_context(aiohttp.ClientSession())
-        sides = {
-            "plain": (plain, itertools.cycle([_orders(f"127.0.0.1:{port}") for port in ports])),
-            **{name: (plain, itertools.repeat(_orders(f"127.0.0.1:{port}"))) for name, port in sidecars.items()},
-        }
+        sides = {"plain": (plain, _orders(f"127.0.0.1:{port}" for port in ports))}
+        for name, port in proxies.items():
+            sides[name] = plain, _orders([f"127.0.0.1:{port}"] * BACKENDS)
         for name, balancer in POLICIES.items():
-            session = await stack.enter_async_context(through(ports, balancer=balancer))
-            sides[name] = session, itertools.repeat(_orders(HOST))
+            key = _path if is_keyed(balancer) else None
+            session = await stack.enter_async_context(through(ports, balancer=balancer, key=key))
+            sides[name] = session, _orders([HOST] * BACKENDS)
         rates: list[dict[str, float]] = []
         for turn in range(TURNS + 2):
             order = list(sides)[:: 1 if turn % 2 else -1]
-            rates.append({name: await _rate(*sides[name]) for name in order})
+            rates.append({name: await _rate(*sides[name], sidecar if name == "sidecar" else None) for name in order})
     rates = rates[2:]  # connections are made in the first two
     say(
         rates={name: statistics.median(turn[name] for turn in rates) for name in sides},
@@ -96,24 +105,29 @@ async def drive(sidecars: dict[str, int], ports: list[int]) -> None:
     )
 
 
-def _orders(host: str) -> str:
-    return f"http://{host}/orders"
+def _orders(hosts: Iterable[str]) -> Iterator[str]:
+    """The same paths for all, in turn: as many URLs for each side."""
+    return itertools.cycle([f"http://{host}/orders/{number}" for number, host in enumerate(hosts)])
 
 
-async def _rate(session: aiohttp.ClientSession, urls: Iterator[str]) -> float:
-    """Requests a second, by all tasks."""
-    left = iter(range(REQUESTS))
+def _path(request: aiohttp.ClientRequest) -> str:
+    """A key for hash policies."""
+    return request.url.raw_path
 
-    async def work() -> None:
-        for _ in left:
-            async with session.get(next(urls)) as response:
-                assert response.status == 200
-                await response.read()
 
-    start = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(TASKS)))
-    return REQUESTS / (time.perf_counter() - start)
+async def _rate(session: aiohttp.ClientSession, urls: Iterator[str], sidecar: int | None) -> float:
+    """Requests for each processor second, of this process and of its sidecar."""
+    start = _spent(sidecar)
+    done = await closed_loop(session, itertools.islice(urls, REQUESTS), clients=TASKS)
+    spent = _spent(sidecar) - start
+    assert len(done) == REQUESTS
+    assert all(one.well for one in done)
+    return REQUESTS / spent
+
+
+def _spent(sidecar: int | None) -> float:
+    return time.process_time() + (0.0 if sidecar is None else seconds_run(sidecar))
 
 
 if __name__ == "__main__":
-    asyncio.run(drive(json.loads(sys.argv[1]), json.loads(sys.argv[2])))
+    asyncio.run(drive(json.loads(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])))

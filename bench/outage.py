@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import aiohttp
 
-from .figures import Figure, amount
+from .figures import Figure, amount, ratios
 from .programs import ours, say
 from .traffic.behaviour import Behaviour, Remote
 from .traffic.load import Exchange, most_in_a_second, open_loop
@@ -21,9 +21,10 @@ from .traffic.through import HOST, through
 
 BACKENDS = 10
 RATE = 500
-USUAL = RATE / BACKENDS
-"""Attempts a second on each."""
-BEFORE = 3.0
+SHARE = RATE / BACKENDS
+"""Requests a second for each."""
+STARTING = 1.0
+BEFORE = 4.0
 OUTAGE = 10.0
 AFTER = 5.0
 KINDS = {"503": Behaviour(status=503), "refused": Behaviour(gone=True)}
@@ -40,12 +41,12 @@ def measure(runs: int) -> Iterator[Figure]:
                     said.append(program.hear())
         yield Figure(
             name=f"outage_{kind}_attempts",
-            what=f"the most attempts on a backend in a second, beside the usual; for {OUTAGE:g} s the service {title}",
+            what=f"the most attempts on a backend in a second, beside the most before; for {OUTAGE:g} s the service {title}",
             unit="x",
-            runs=tuple(one["most"] / USUAL for one in said),
+            runs=ratios([one["most"] for one in said], [one["usual"] for one in said]),
             at_most=1.25,
             ours=amount((one["most"] for one in said), "attempts/s"),
-            anchor=f"usually {USUAL:g}",
+            anchor=f"before {amount((one['usual'] for one in said), 'attempts/s')}",
         )
         yield Figure(
             name=f"outage_{kind}_recovery",
@@ -83,7 +84,7 @@ def _idle(came: Sequence[float], returned: float) -> float:
     lacking = 0.0
     for tenth in range(int(10 * (AFTER - 1)) + 1):
         start = returned + tenth / 10
-        if sum(start <= at < start + 1 for at in came) < USUAL / 2:
+        if sum(start <= at < start + 1 for at in came) < SHARE / 2:
             lacking = (tenth + 1) / 10
     return lacking
 
@@ -95,10 +96,12 @@ async def drive(control: int, kind: str) -> None:
     connector = aiohttp.TCPConnector(limit=0, socket_factory=refused.make)
     async with through(backends.ports, connector=connector) as session:
         loading = asyncio.create_task(
-            open_loop(session, f"http://{HOST}/orders", rate=RATE, seconds=BEFORE + OUTAGE + AFTER)
+            open_loop(session, f"http://{HOST}/orders", rate=RATE, seconds=STARTING + BEFORE + OUTAGE + AFTER)
         )
-        await asyncio.sleep(BEFORE)
+        await asyncio.sleep(STARTING)
         await backends.arrivals()
+        await asyncio.sleep(BEFORE)
+        usual = max(most_in_a_second(came) for came in await backends.arrivals())
         await backends.become(KINDS[kind])
         began = time.monotonic()
         await asyncio.sleep(OUTAGE)
@@ -114,6 +117,7 @@ async def drive(control: int, kind: str) -> None:
             if began <= at < gone:
                 attempts[backends.ports.index(port)].append(at)
     say(
+        usual=usual,
         most=max(most_in_a_second(came) for came in attempts),
         recovery=recovery(done, arrivals, returned),
         failed=sum(not one.well for one in done if began <= one.began < gone),

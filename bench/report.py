@@ -16,8 +16,8 @@ PAGE = """\
 <!-- Written by `make bench`: change bench/report.py instead. -->
 
 `make bench` measures every figure that this library promises, each beside what it is compared with, and writes this
-page. It needs Linux, Go and openssl: it builds client-go programs and a real etcd and kube-apiserver from their Go
-modules. A ratio comes from one run in which both sides took turns; of {runs} runs the median counts.
+page. It needs Linux, Go, HAProxy and openssl: it builds client-go programs and a real etcd and kube-apiserver from
+their Go modules. A ratio comes from one run in which both sides took turns; of {runs} runs the median counts.
 
 Measured with {python} on {cores} cores, Kubernetes 1.36.3 and client-go 0.36.3.
 
@@ -43,7 +43,19 @@ What is timed:
 - **Big service** is the processor time of one event, from the socket to the pool, at a service of 5,000 endpoints in 50
   slices beside one of 100 endpoints in one slice. The same steps without an event are taken off both.
 - **Pick** is `with pool.pick(): pass` beside the same with an object that does nothing.
-- **Middleware** is GETs by 32 tasks in one process over 10 servers in another.
+- **Middleware** is GETs by 32 tasks in one process over 10 servers in another, for each second of the core that the
+  client has. The sidecar is HAProxy with one thread, keep-alive to its servers and no log; it has the client's core, as
+  both share the processor time of a pod, and what it uses counts. Where a core is idle, a HAProxy there costs the
+  client nothing: that is told beside it. Hash policies are given the request's path as key.
+- **Slow backend** is a closed loop of 40 clients over 10 servers that take 5 ms in the mean, exponentially distributed,
+  and one of them 100 ms. All take turns of a second; the ratio is the median over the turns.
+- **Failing backend**, **hanging half** and **outage** are open loops: requests come evenly, whatever becomes of those
+  before. Attempts are counted where they arrive, and refused connections where they are made. "In a second" is any
+  second, wherever it begins. Outlier detection, retries and their budget are on, as they are by default; for the
+  hanging half a try may take 250 ms and a call 1 s.
+- **Hedging** is a closed loop of 16 clients over 10 servers that take 5 ms in the mean; the delay is the default's.
+- **Maglev** is the average over all backends that may leave.
+- **TLS** is 10,000 requests by 16 clients from a cold start; at 1,000 backends a subset of 100 is the default.
 - **DNS names** is the processor time of a whole process that keeps 1,000 names fresh for 60 s, with three A and three
   AAAA records each, from its first sync on. The server is another process. Every name changes once meanwhile, and at
   the end each pool must show what its name was changed to.

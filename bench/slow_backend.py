@@ -29,7 +29,10 @@ CLIENTS = 40
 SECONDS = 1.0
 """In a row; then it is another's turn."""
 TURNS = 8
-POLICIES: dict[str, discovery.Balancer] = {"least_request": discovery.LeastRequest()}
+POLICIES: dict[str, discovery.Balancer] = {
+    "least_request": discovery.LeastRequest(),
+    "peak_ewma": discovery.PeakEwma(),
+}
 BOUNDS = {"least_request": 1.05, "peak_ewma": 1.0}
 ANCHORS = {"leastconn": "leastconn", "random_2": "random(2)", "roundrobin": "roundrobin"}
 
@@ -38,9 +41,9 @@ def measure(runs: int) -> Iterator[Figure]:
     said = []
     with ours("traffic.backends", str(BACKENDS)) as backends:
         places = backends.hear()
-        with haproxy(places["ports"], ANCHORS) as fronts:
+        with haproxy(places["ports"], ANCHORS) as proxy:
             for _ in range(runs):
-                with ours("slow_backend", str(places["control"]), json.dumps(fronts)) as program:
+                with ours("slow_backend", str(places["control"]), json.dumps(proxy.ports)) as program:
                     said.append(program.hear())
     beside = ", ".join(
         f"{algorithm} {amount((one[name] for one in said), 'ms', 1000)}" for name, algorithm in ANCHORS.items()

@@ -44,7 +44,7 @@ class Candidates:
         self.detector = (
             None
             if outlier is None
-            else Detector(outlier, nodes=self.nodes, now=membership.now, rng=rng, changed=self._judged)
+            else Detector(outlier, nodes=self.nodes, now=membership.clock, rng=rng, changed=self._judged)
         )
         membership.followers.append(self._moved)
         if self.detector is not None:

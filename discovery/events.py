@@ -31,6 +31,8 @@ LEVELS: Mapping[str, int] = {
     "watch.recovered": logging.INFO,
     "dns.failed": logging.WARNING,
     "dns.recovered": logging.INFO,
+    "drain.started": logging.INFO,
+    "drain.ended": logging.INFO,
     "fallback.started": logging.WARNING,
     "fallback.ended": logging.INFO,
     "resolver.failed": logging.ERROR,

@@ -1,6 +1,6 @@
 """One pick, held for as long as the exchange with the backend takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable  # noqa: TC003 - msgspec reads the annotations
 from types import TracebackType
 from typing import Self
 

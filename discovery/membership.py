@@ -20,7 +20,7 @@ Follower = Callable[[Sequence[Node], Sequence[Node], Sequence[Node]], None]
 
 
 class Membership:
-    """The sink of one resolver. Implements `resolvers.Sink` and `balancing.Members`."""
+    """The sink of one resolver. Implements `resolvers.Sink`. `clock`: what all times here are of."""
 
     def __init__(self, name: str, *, emit: Hook, clock: Callable[[], float]) -> None:
         self.name = name
@@ -35,7 +35,7 @@ class Membership:
         self.watchers: list[Watcher] = []
         self.followers: list[Follower] = []
         self._emit = emit
-        self._clock = clock
+        self.clock = clock
         self._records: dict[BackendId, Node] = {}
         self._withheld: dict[BackendId, str] = {}
         self._ready = 0
@@ -62,7 +62,7 @@ class Membership:
         self, changed: Iterable[Backend], removed: Iterable[BackendId], withheld: Withheld = NONE_WITHHELD
     ) -> None:
         """These are new or different, and those are gone."""
-        self._at = self._clock()
+        self._at = self.clock()
         touched: list[BackendId] = []
         for key in removed:
             node = self._records.pop(key, None)
@@ -82,14 +82,14 @@ class Membership:
             self._stale_since = self._broken = None
             self._conclude()
         if self.synced_at is None:
-            self.synced_at = self._clock()
+            self.synced_at = self.clock()
             self._emit(Event("pool.synced", self.name, {"backends": len(self.nodes)}))
             self.wake()
 
     def failed(self, error: Exception, since: float | None = None) -> None:
         """The source cannot be read; what was told holds on."""
         if self._stale_since is None:
-            self._stale_since = since if since is not None else self._clock()
+            self._stale_since = since if since is not None else self.clock()
         self._broken = error
         self._conclude()
 
@@ -110,13 +110,9 @@ class Membership:
 
     # What pools read
 
-    def now(self) -> float:
-        """The clock that all times here are of."""
-        return self._clock()
-
     def stale_for(self) -> float:
         """Seconds since the source last spoke, 0 while it speaks."""
-        return 0.0 if self._stale_since is None else max(0.0, self._clock() - self._stale_since)
+        return 0.0 if self._stale_since is None else max(0.0, self.clock() - self._stale_since)
 
     @property
     def not_ready(self) -> int:
@@ -154,7 +150,7 @@ class Membership:
     async def turned(self) -> None:
         """Wait for the next change of what may be picked, of the sync or of the error."""
         loop = asyncio.get_running_loop()
-        if loop.time != self._clock:
+        if loop.time != self.clock:
             raise RuntimeError("this pool belongs to another event loop: make a Discovery in each loop")
         waiter = loop.create_future()
         self._waiters.add(waiter)

@@ -37,8 +37,9 @@ class BackendId:
 class Backend:
     """One place a request can go to, as the cluster describes it now.
 
-    `ready`, `serving` and `terminating` mean what they mean in an EndpointSlice. `weight` is relative (1.0 is the
-    usual; 0 gets nothing, unless all are 0); `priority` 0 is tried before 1. `zone`, `node`, `hostname` and `app_protocol` are "" where unknown.
+    `ready`, `serving` and `terminating` mean what they mean in an EndpointSlice. `weight` is relative: 1.0 is the
+    usual, 0 gets nothing, unless all are 0. `priority` 0 is tried before 1. `zone`, `node`, `hostname` and
+    `app_protocol` are "" where unknown.
     """
 
     address: str

@@ -61,7 +61,9 @@ class Pool:
         self._most, self._most_each = options.max_in_flight, options.max_in_flight_per_backend
         self._limited = self._most is not None or self._most_each is not None
         self._held = 0
-        self.ended: Callable[[Lease], None] | None = self._over if self._learner or self._limited else None
+        self._clock = candidates.membership.clock
+        self._learn = None if self._learner is None else _learning(self._learner, self._clock)
+        self.ended: Callable[[Lease], None] | None = self._over if self._limited else self._learn
         self.plain = self.ended is None  # a pick needs nothing but `node.in_flight += 1`
         self._queue = Queue(self.pick, options.max_queued)
         self._closed = False
@@ -82,7 +84,7 @@ class Pool:
 
     def __repr__(self) -> str:
         status, synced_at = self.status, self._membership.synced_at
-        since = f"synced {self._membership.now() - synced_at:.1f} s ago" if synced_at is not None else "never synced"
+        since = f"synced {self._membership.clock() - synced_at:.1f} s ago" if synced_at is not None else "never synced"
         if status.stale_for:
             since += f", stale for {status.stale_for:.1f} s"
         if status.last_error is not None:
@@ -137,6 +139,10 @@ class Pool:
             node = self.picker(key)
             node.in_flight += 1
             return Lease(node, self._failures)
+        if self._learner is not None and self.nodes and not self._limited:
+            node = self.picker(key)
+            node.in_flight += 1
+            return Lease(node, self._failures, self.ended, self._clock())
         return self.lease(self.choose(key))
 
     def choose(self, key: Key = None) -> Node:
@@ -152,8 +158,9 @@ class Pool:
     def lease(self, node: Node) -> Lease:
         """The lease of a node that was chosen just now."""
         node.in_flight += 1
-        self._held += 1
-        return Lease(node, self._failures, self.ended, self._membership.now() if self._learner else 0.0)
+        if self._limited:
+            self._held += 1
+        return Lease(node, self._failures, self.ended, self._clock() if self._learner else 0.0)
 
     def pick_other(self, tried: Collection[Node], key: Key = None) -> Lease:
         """Choose a backend that was not tried, on a machine that was not tried before any other; else any there is.
@@ -169,7 +176,9 @@ class Pool:
     def answered(self, lease: Lease) -> None:
         """The answer has begun: the time until now is what is learnt of the backend, not that of the answer's end."""
         if self._learner is not None and lease.since:
-            self._learn(self._learner, lease, went=lease.went is not False)
+            now = self._clock()
+            failed = lease.went is False
+            self._learner.observe(lease.node, now - lease.since, now, failed=failed, retry_after=lease.retry_after)
             lease.since = 0.0
 
     def acquire(self, key: Key = None, timeout: float | None = None) -> Acquisition:
@@ -231,7 +240,7 @@ class Pool:
             judge=judge,
             rng=self._rng,
             emit=self._emit,
-            clock=self._membership.now,
+            clock=self._membership.clock,
             name=self._membership.name,
             far=self.far,
             budget=self.budget,
@@ -398,16 +407,12 @@ class Pool:
         return self._selection.picker(key)
 
     def _over(self, lease: Lease) -> None:
-        """A lease has ended."""
-        if self._learner is not None and lease.since and lease.went is not None:
-            self._learn(self._learner, lease, went=lease.went)
+        """A lease of a pool with limits has ended."""
+        if self._learn is not None:
+            self._learn(lease)
         self._held -= 1
         if self._queue:
             self._queue.serve()
-
-    def _learn(self, learner: Learner, lease: Lease, *, went: bool) -> None:
-        now = self._membership.now()
-        learner.observe(lease.node, now - lease.since, now, failed=not went, retry_after=lease.retry_after)
 
     def _check_room(self) -> None:
         if self._most is not None and self._held >= self._most:
@@ -435,6 +440,18 @@ class Pool:
         error = NotReady(f"{self.name} is not ready{within}: {cause or 'the first answer is still awaited'}")
         error.__cause__ = cause
         return error
+
+
+def _learning(learner: Learner, clock: Callable[[], float]) -> Callable[[Lease], None]:
+    """What tells a policy of each lease that ends. A closure, because it runs for every request."""
+    observe = learner.observe
+
+    def ended(lease: Lease) -> None:
+        if lease.went is not None and lease.since:
+            now = clock()
+            observe(lease.node, now - lease.since, now, failed=not lease.went, retry_after=lease.retry_after)
+
+    return ended
 
 
 @attrs.frozen

@@ -3,7 +3,6 @@
 from typing import Any, TypedDict
 
 import attrs
-from attrs.converters import default_if_none
 from attrs.validators import optional
 
 from .balancing import Balancer, LeastRequest, is_keyed
@@ -45,6 +44,14 @@ def _failures(_instance: object, _attribute: "attrs.Attribute[Any]", value: obje
         raise ConfigurationError(f"failures={quote(value)} is no tuple of exceptions")
 
 
+def _balancer(given: Balancer | None) -> Balancer:
+    return LeastRequest() if given is None else given
+
+
+def _retry(given: RetryPolicy | None) -> RetryPolicy:
+    return RetryPolicy() if given is None else given
+
+
 @attrs.frozen(kw_only=True)
 class PoolOptions:
     """How a pool of a target chooses, and tries again. Equal options share a pool.
@@ -68,18 +75,14 @@ class PoolOptions:
         ConfigurationError: one is of the wrong kind, or cannot be hashed.
     """
 
-    balancer: Balancer = attrs.field(
-        default=None, converter=default_if_none(factory=LeastRequest), validator=instance(Balancer)
-    )
+    balancer: Balancer = attrs.field(default=None, converter=_balancer, validator=instance(Balancer))
     outlier: OutlierDetection | None = attrs.field(
         factory=OutlierDetection, validator=optional(instance(OutlierDetection))
     )
     slow_start: SlowStart | None = attrs.field(default=None, validator=optional(instance(SlowStart)))
     locality: LocalityAware | None = attrs.field(default=None, validator=optional(instance(LocalityAware)))
     subset: Subset | None = attrs.field(default=None, validator=optional(instance(Subset)))
-    retry: RetryPolicy = attrs.field(
-        default=None, converter=default_if_none(factory=RetryPolicy), validator=instance(RetryPolicy)
-    )
+    retry: RetryPolicy = attrs.field(default=None, converter=_retry, validator=instance(RetryPolicy))
     hedging: Hedging | None = attrs.field(default=None, validator=optional(instance(Hedging)))
     max_in_flight: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     max_in_flight_per_backend: int | None = attrs.field(default=None, validator=optional(whole(least=1)))

@@ -183,14 +183,14 @@ class Pools:
         return uses
 
     def _learnt(self, resolving: _Resolving, options: PoolOptions) -> Learnt:
-        budget, hedging, clock = options.retry.budget, options.hedging, resolving.membership.now
+        budget, hedging, clock = options.retry.budget, options.hedging, resolving.membership.clock
         return Learnt(
             None if budget is None else _kept(resolving.budgets, budget, Budget, clock),
             None if hedging is None else _kept(resolving.latencies, hedging, Latencies, clock),
         )
 
     def _around(self, membership: Membership) -> Surroundings:
-        return Surroundings(zone=self._zone, rng=self._rng, now=membership.now, offload=self._offload)
+        return Surroundings(zone=self._zone, rng=self._rng, now=membership.clock, offload=self._offload)
 
     def _offload(self, work: Callable[[], None]) -> None:
         """In a thread; it is waited for before this ends."""
@@ -208,11 +208,11 @@ class Pools:
         """Run a resolver; one that breaks is told of, and run again."""
         failures = 0
         while True:
-            began = membership.now()
+            began = membership.clock()
             try:
                 await resolver.run(membership)
             except Exception as error:  # noqa: BLE001 - a resolver may be anybody's
-                failures = 1 if membership.now() - began >= CALM else failures + 1
+                failures = 1 if membership.clock() - began >= CALM else failures + 1
                 membership.failed(error)
                 self._emit(Event("resolver.failed", membership.name, {"error": repr(error)}))
                 await asyncio.sleep(REFUSED.delay(failures, self._rng))

@@ -1,6 +1,7 @@
 """Waiting for a lease: in order, never longer than asked, and nothing is left behind by those who give up."""
 
 import asyncio
+import random
 
 import pytest
 from hypothesis import given
@@ -117,7 +118,7 @@ async def test_what_closes_the_pool_ends_every_wait() -> None:
 
 @given(st.integers(1, 3), st.lists(st.sampled_from(["wait", "release", "cancel", "turn"]), max_size=40), st.randoms())
 def test_any_order_of_waits_ends_and_cancellations_leaves_every_count_right(
-    free: int, acts: list[str], rng: object
+    free: int, acts: list[str], rng: random.Random
 ) -> None:
     async def scene() -> None:
         places, held, tasks = Places(free), list[Lease](), list[asyncio.Task[Lease]]()

@@ -365,7 +365,7 @@ def test_a_wait_that_is_too_long_is_not_begun_and_the_answer_stands(asked: float
         by = rules(discard=answers.discard, budget=spent, deadline=deadline)
         assert await run(answers.attempt, backends, by) == 503
         assert loop.time() == pytest.approx(began, abs=1e-6)
-        assert (backends.made, answers.discarded, spent.balance) == (1, [], 10.2)
+        assert (backends.made, answers.discarded, spent.balance) == (1, [], 10)
 
     virtual.run(scene())
 

@@ -26,6 +26,24 @@ SAYS = {
     r"load balancer pending: True\nand then: \('127\.0\.0\.1',\)\n",
     "13_outside.py": r"assigned: \('127\.0\.0\.1',\)\nnodes\.internal 200\nbalancer\.internal 200\nnode-1 in ready\n"
     r"node-2 out: the node has the label .+\nnode-3 in ready\n",
+    "14_policies.py": r"RoundRobin\(\): 5 of 20 requests wait for .+\nLeastRequest\(\): 1 of 20 requests wait for .+\n"
+    r"RendezvousHash\(\): 252 users at the backend that leaves, 0 others move\n"
+    r"Maglev\(table_size=1021\): 270 users at the backend that leaves, 22 others move\n",
+    "15_outliers.py": r"100 requests, [56] of them failed\nout ejected for [12] s after 5 failures in a row.*\n"
+    r"(in  ready\n){2}back: 3 of 3\n",
+    "16_zones.py": r"everywhere: \{'zone-a': 30, 'zone-b': 30, 'zone-c': 30\}\nat home: \{'zone-a': 90\}\n"
+    r"a subset of 2 of 6\nnobody at home: \{'zone-b': \d+, 'zone-c': \d+\}\n",
+    "17_retries.py": r"one pod is broken: \{200: 20\} - retried: True\nall are: \{503: 100\}\n"
+    r"most retries are refused: True\ntoo slow: DeadlineExceeded\n",
+    "18_hedging.py": r"without: the slowest took as long as a slow answer: True\nwith: less than half of it: True\n"
+    r"at most one request in twenty more: True\n",
+    "19_http_calls.py": r"20 answers, none of them 503; second attempts: True\na POST is sent once.+True\n"
+    r"unless its caller .+: 200 in time: True\none customer's requests reach 1 pod\n",
+    "20_server.py": r"served: 200 ready: 200\nthe caller waits for 50 ms: 504\n"
+    r"draining, served still: 200 ready: 503\nstopped\n",
+    "21_httpx.py": r"statuses: \{200: 30\}\nand the URL stays http://alpaca-prod\.default\.svc/orders\n",
+    "22_grpc.py": r"30 calls, all answered: \{'hello there'\}\n",
+    "23_health_checks.py": r"both pass\nin  ready\nout health check failed: status 503 \(3 times\)\n",
 }
 
 

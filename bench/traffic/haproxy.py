@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import attrs
+
 BEGIN = """\
 global
     maxconn 4096
@@ -26,9 +28,17 @@ One thread serves this load, and balances better than two: each of those sees th
 """
 
 
+@attrs.frozen
+class Proxy:
+    """A running HAProxy: its process, and its ports by name."""
+
+    pid: int
+    ports: dict[str, int]
+
+
 @contextlib.contextmanager
-def haproxy(ports: Sequence[int], algorithms: Mapping[str, str]) -> Iterator[dict[str, int]]:
-    """One process for the length of a block; for each name, the port that balances over `ports` by its algorithm."""
+def haproxy(ports: Sequence[int], algorithms: Mapping[str, str]) -> Iterator[Proxy]:
+    """One process for the length of a block; for each name, a port that balances over `ports` by its algorithm."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="discovery-bench-")))
         # Made and listening before it starts: nobody else can have the port, and no client comes too early.
@@ -45,7 +55,7 @@ def haproxy(ports: Sequence[int], algorithms: Mapping[str, str]) -> Iterator[dic
         except FileNotFoundError:
             raise SystemExit("this benchmark is measured against HAProxy: install it (apt install haproxy)") from None
         try:
-            yield {name: one.getsockname()[1] for name, one in sockets.items()}
+            yield Proxy(process.pid, {name: one.getsockname()[1] for name, one in sockets.items()})
         finally:
             process.terminate()
             process.wait(10)

@@ -24,9 +24,9 @@ class LocalityAware:
         zone: the client's own; None is what `Discovery` knows. While it is not known, zones are not looked at.
         spill: times that a backend here may be as busy as one elsewhere (in flight + 1, by weight) before the request
             leaves; from 1 on. 4 comes from our simulation (docs, "Balancing, simulated"): with half of all clients in
-            one of three zones the p99 stays within 1.4 times that without zones where a client has several requests
-            in flight on a backend, and 75 to 100 % stay at home where clients are spread evenly. Give 1 or 2 where
-            many clients with few requests each may crowd in one zone: they see little of the crowd.
+            one of three zones the p99 stays within 1.4 times that without zones, if a client has a request or more in
+            flight on each backend; 75 to 100 % stay at home where clients are spread evenly. Give 1 or 2 where many
+            clients with few requests each may crowd in one zone: they see little of the crowd.
 
     Raises:
         ConfigurationError: an empty zone, or a number below 1.

@@ -24,9 +24,9 @@ class Node:
     """A backend's record.
 
     `in_flight`: leases held now. `successes`, `failures`: outcomes since it appeared. `consecutive_failures`: since
-    the last success; above 0 too where the next success must be told. `index`: its place among those that may be picked,
-    -1 where it may not be. `since`: when it last came among them, in seconds of the loop's clock. `latency`: what a
-    policy that learns makes of its answers' times, in seconds, 0 where none is known; `measured`: when that was.
+    the last success; above 0 too where the next success must be told. `index`: its place among those that may be
+    picked, -1 where it may not be. `since`: when it last came among them, in seconds of the loop's clock. `latency`:
+    what a policy that learns makes of its answers' times, in seconds, 0 where none is known; `measured`: when that was.
     """
 
     __slots__ = (

@@ -68,8 +68,8 @@ class PeakEwma:
         """The better of two, at each call."""
         nodes = members.nodes
         draw = rng.random
-        decay = self.decay
-        estimates = Estimates(members, self)
+        decay, initial = self.decay, self.initial
+        unknown = Unknown(members, self)
 
         def pick(_key: Key) -> Node:
             size = len(nodes)
@@ -79,11 +79,13 @@ class PeakEwma:
             one = int(at)
             two = int((at - one) * (size - 1))  # what is left of it is as good as another draw, and half the price
             first, second = nodes[one], nodes[two + (two >= one)]
-            here, there = first.latency, second.latency
+            here, there, age = first.latency, second.latency, second.measured - first.measured
             if not here or not there:
-                return estimates.better(first, second, one)
+                if _is_awaited(first) or _is_awaited(second):
+                    return unknown.better(first, second, one)
+                age = (second.measured if there else second.since) - (first.measured if here else first.since)
+                here, there = here or initial, there or initial
             # Costs are compared at the time of the later measurement: what both would decay since then is the same.
-            age = second.measured - first.measured
             if age > 0:
                 here *= exp(-age / decay)
             else:
@@ -98,8 +100,8 @@ class PeakEwma:
         return pick
 
 
-class Estimates:
-    """Picks where somebody was never measured."""
+class Unknown:
+    """Picks where the first answer of somebody is awaited."""
 
     def __init__(self, members: Members, policy: PeakEwma) -> None:
         self._members = members

@@ -15,6 +15,9 @@ from .locality import LocalityAware, local_share, spills
 from .priority import loads
 from .slow_start import SlowStart
 
+DRAWS = 4
+"""Picks that may fall on a backend that was tried already, before one is chosen among the others alone."""
+
 
 @attrs.frozen(kw_only=True)
 class Shape:
@@ -123,7 +126,8 @@ class Selection:
         self._out = out
         self._uneven = uneven
         self._weightless = uneven and any(not node.backend.weight for node in self._candidates)
-        if out or ranked or self._weightless or self._is_local():
+        # Who places by a key is always laid out: its table is not made anew when the first one is out.
+        if out or ranked or self._weightless or self._keyed or self._is_local():
             self._lay_out(uneven=uneven)
         else:
             self.panic = False
@@ -156,6 +160,17 @@ class Selection:
         nodes = away or others or free or self.nodes
         if self._keyed and key is not None:
             return highest(nodes, key)
+        return self._drawn(nodes, key) or self._among(nodes, key)
+
+    def _drawn(self, nodes: Collection[Node], key: Key) -> Node | None:
+        """One of these as the pool's own picker comes upon it, so that second attempts too are spread evenly."""
+        for _ in range(DRAWS):
+            node = self.picker(key)
+            if node in nodes:
+                return node
+        return None
+
+    def _among(self, nodes: list[Node], key: Key) -> Node:
         lane = Lane(nodes, self._shape, self._around)
         lane.refresh(uneven=self._uneven)
         return lane.picker(key)

@@ -8,6 +8,7 @@ import attrs
 from ..checks import is_seconds
 from ..errors import ConfigurationError, quote
 from ..pool_options import PoolOptions
+from ..targets import Target
 from .finding import Fallback
 from .hosts import Via
 from .routes import KeyOf, Route, routes_of
@@ -34,6 +35,10 @@ def _function(_instance: object, attribute: "attrs.Attribute[Any]", value: objec
         )
 
 
+def _routes(given: Mapping[str, Route | Target | str] | None) -> dict[str, Route]:
+    return routes_of({} if given is None else given)
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """See `Discovery.middleware`, which has the same arguments.
@@ -43,7 +48,7 @@ class Settings:
         ConfigurationError: one of them cannot be used.
     """
 
-    routes: Mapping[str, Route] = attrs.field(converter=lambda given: routes_of({} if given is None else given))
+    routes: Mapping[str, Route] = attrs.field(converter=_routes)
     via: Via = attrs.field(validator=_one_of("endpoints", "cluster-ip"))
     fallback: Fallback | None = attrs.field(validator=_one_of("service", None))
     ready_timeout: float = attrs.field(validator=_wait)

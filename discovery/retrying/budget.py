@@ -11,7 +11,10 @@ import attrs
 from ..checks import number
 
 SECOND, SECOND_SLOTS = 1.0, 50
-"""The short window, which forbids a burst, and its slots: it ends at most 20 ms late."""
+"""The window that forbids to spend savings at once, and its slots: it ends at most 20 ms late."""
+
+TENTH, TENTH_SLOTS = 0.1, 5
+"""The window that spreads what a second may spend over it."""
 
 TTL_SLOTS = 10
 """The slots of the long window, as many as Finagle and tower have."""
@@ -22,11 +25,12 @@ class RetryBudget:
     """How many retries and hedges there may be, of all pools of a target with an equal budget.
 
     Within the last `ttl` seconds at most `ratio` for each request, and `minimum_per_second` for each second (Finagle's
-    RetryBudget, tower's TpsBudget). And within the last second at most `minimum_per_second`, and `ratio` for each
-    request of it, or of a mean second of the last `ttl` where that had more: so the savings of ten quiet seconds cannot
-    be spent at once on a service that has just broken down. One retry is always within the second's share.
+    RetryBudget, tower's TpsBudget). And within the last second at most `minimum_per_second`, or `ratio` for each
+    request of it, or of a mean second of the last `ttl`, whichever is the most: so the savings of ten quiet seconds
+    cannot be spent at once on a service that has just broken down. A tenth of a second, likewise, has at most
+    `minimum_per_second`, or `ratio` for each of its requests. One retry is always within these shares.
 
-    At 500 requests a second the default allows 110 retries a second: a service that is down gets 1.22 times its load.
+    From 50 requests a second on the default allows a fifth of them: a service that is down gets 1.2 times its load.
 
     Args:
         ratio: retries for each request, from 0 to 1. 0.2 is Finagle's and tower's.
@@ -50,12 +54,13 @@ class Budget:
         clock: seconds that never go back, such as an event loop's `time`.
     """
 
-    __slots__ = ("_asked", "_clock", "_due", "_second", "_spec", "_ttl")
+    __slots__ = ("_asked", "_clock", "_due", "_second", "_spec", "_tenth", "_ttl")
 
     def __init__(self, spec: RetryBudget, clock: Callable[[], float]) -> None:
         self._spec = spec
         self._clock = clock
         now = clock()
+        self._tenth = _Window(TENTH, TENTH_SLOTS, now)
         self._second = _Window(SECOND, SECOND_SLOTS, now)
         self._ttl = _Window(spec.ttl, TTL_SLOTS, now)
         self._asked = 0  # requests that no window has been told of yet
@@ -74,8 +79,8 @@ class Budget:
         """Take one retry or hedge; False, and nothing taken, where there is none."""
         if self.balance < 1:
             return False
-        self._second.spend()
-        self._ttl.spend()
+        for window in (self._tenth, self._second, self._ttl):
+            window.spend()
         return True
 
     @property
@@ -84,14 +89,18 @@ class Budget:
         self._settle()
         spec, second, ttl = self._spec, self._second, self._ttl
         saved = spec.ratio * ttl.requests + spec.minimum_per_second * spec.ttl - ttl.retries
-        busiest = max(second.requests, ttl.requests / ttl.longest)
-        share = max(1.0, spec.ratio * busiest + spec.minimum_per_second) - second.retries
-        return max(0.0, min(saved, share))
+        shares = (self._share(window) for window in (self._tenth, second))
+        return max(0.0, min(saved, *shares))
+
+    def _share(self, window: "_Window") -> float:
+        """What is left of a short window."""
+        busiest = max(window.requests, self._ttl.requests / self._ttl.longest * window.seconds)
+        return max(1.0, self._spec.ratio * busiest, self._spec.minimum_per_second) - window.retries
 
     def _settle(self) -> None:
         """Tell the windows what came since, then what time it is."""
         now = self._clock()
-        for window in (self._second, self._ttl):
+        for window in (self._tenth, self._second, self._ttl):
             window.add(self._asked)
             window.move(now)
         self._asked = 0
@@ -104,9 +113,10 @@ class _Window:
     So it is never shorter than it should be, and at most one slot longer: `longest`, in seconds.
     """
 
-    __slots__ = ("_length", "_place", "_requests", "_retries", "_tick", "longest", "requests", "retries")
+    __slots__ = ("_length", "_place", "_requests", "_retries", "_tick", "longest", "requests", "retries", "seconds")
 
     def __init__(self, seconds: float, slots: int, now: float) -> None:
+        self.seconds = seconds
         self._length = seconds / slots
         self.longest = seconds + self._length
         self._tick = int(now / self._length)

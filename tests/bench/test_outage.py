@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.outage import AFTER, BACKENDS, USUAL, recovery
+from bench.outage import AFTER, BACKENDS, SHARE, recovery
 from bench.traffic.load import Exchange
 
 RETURNED = 100.0
@@ -10,7 +10,7 @@ RETURNED = 100.0
 
 def _evenly(since: float) -> list[float]:
     """Arrivals at one backend, from so many seconds after its return on."""
-    times = [RETURNED + number / USUAL for number in range(int(AFTER * USUAL))]
+    times = [RETURNED + number / SHARE for number in range(int(AFTER * SHARE))]
     return [at for at in times if at >= RETURNED + since]
 
 

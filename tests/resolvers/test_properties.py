@@ -275,7 +275,7 @@ CHANGES = st.one_of(
 
 def pool_of(membership: Membership, balancer: Balancer) -> Pool:
     candidates = Candidates(membership, None, None, emit=lambda _: None, rng=random.Random(1))
-    around = Surroundings(zone=str, rng=random.Random(1), now=membership.now, offload=lambda work: work())
+    around = Surroundings(zone=str, rng=random.Random(1), now=membership.clock, offload=lambda work: work())
     return Pool(
         candidates,
         PoolOptions(balancer=balancer),

@@ -99,7 +99,7 @@ def test_after_a_long_silence_all_is_as_at_the_start() -> None:
     old = budget(clock)
     for _ in range(1000):
         old.deposit()
-    assert taken(old) == 210
+    assert taken(old) == 200
     clock.now = 1e9
     assert old.balance == budget().balance == 10
 
@@ -126,9 +126,13 @@ def test_the_savings_of_a_quiet_time_are_not_spent_at_once() -> None:
     for request in range(5_000):
         clock.now = request / 500
         calm.deposit()
-    assert taken(calm) == pytest.approx(110, abs=2)
-    clock.now += 0.5
-    assert not calm.withdraw()
+    assert taken(calm) == pytest.approx(11, abs=1)  # of a tenth of a second
+    got = []
+    for _ in range(20):
+        clock.now += 0.12
+        got.append(taken(calm))
+    assert sum(got[:8]) == pytest.approx(80, abs=5)  # of a second, with those
+    assert sum(got) == pytest.approx(240, abs=20)
 
 
 def test_when_requests_grow_fewer_because_they_hang_the_mean_of_the_ttl_counts() -> None:
@@ -138,7 +142,11 @@ def test_when_requests_grow_fewer_because_they_hang_the_mean_of_the_ttl_counts()
         clock.now = request / 500
         hanging.deposit()
     clock.now += 1.5
-    assert taken(hanging) == pytest.approx(0.2 * 500 + 10, rel=0.2)
+    got = 0
+    for _ in range(8):
+        got += taken(hanging)
+        clock.now += 0.12
+    assert got == pytest.approx(0.2 * 500 * 0.8, rel=0.2)
 
 
 def test_a_service_that_is_down_gets_at_most_a_quarter_more_than_its_load_within_any_second() -> None:
@@ -157,7 +165,7 @@ def test_a_service_that_is_down_gets_at_most_a_quarter_more_than_its_load_within
             oldest += 1
         most = max(most, newest - oldest + 1)
     assert most <= 1.25 * 500
-    assert len(attempts) >= 15_000 + 20 * 500 * 0.2  # and what is allowed is had
+    assert len(attempts) >= 15_000 + 20 * 500 * 0.17  # and what is allowed is had, but for the ends of slots
 
 
 # Always
@@ -189,9 +197,13 @@ def test_it_is_never_below_zero_and_neither_a_second_nor_a_ttl_has_more_than_its
     def room(requests: float, retries: float) -> float:
         """By what is known exactly, with windows a little longer for requests or for retries."""
         saved = spec.ratio * within(asked, requests * spec.ttl) + spec.minimum_per_second * spec.ttl
-        busiest = max(within(asked, 1 + (requests - 1) / 5), within(asked, requests * spec.ttl) / (1.1 * spec.ttl))
-        share = max(1.0, spec.ratio * busiest + spec.minimum_per_second)
-        return min(saved - within(tried, retries * spec.ttl), share - within(tried, 1 + (retries - 1) / 5))
+        mean = within(asked, requests * spec.ttl) / (1.1 * spec.ttl)
+        rooms = [saved - within(tried, retries * spec.ttl)]
+        for window in (1, 0.1):
+            busiest = max(within(asked, window + (requests - 1) / 5), mean * window)
+            share = max(1.0, spec.ratio * busiest, spec.minimum_per_second)
+            rooms.append(share - within(tried, window + (retries - 1) / 5))
+        return min(rooms)
 
     for kind, times, pause in steps:
         clock.now = round(clock.now + pause / 100, 2)

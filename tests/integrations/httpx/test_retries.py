@@ -104,7 +104,7 @@ async def test_a_connection_that_is_not_made_in_time_is_tried_at_another_backend
     deployed = await scene.cluster.deploy("web", handler=say)
     with full(HUNG) as port:
         scene.endpoint("web", HUNG, port=port)
-        http = await client(scene, balancer=prefer(HUNG), retry=RetryPolicy(connect_timeout=0.05))
+        http = await client(scene, balancer=prefer(HUNG), retry=RetryPolicy(connect_timeout=0.4))
         assert (await ask(http, URL, "POST"))["at"] == deployed.pods[0].address
         assert scene.nodes()[HUNG].failures == 1
 
@@ -294,7 +294,7 @@ async def test_what_the_budget_does_not_bear_comes_to_its_own_error(scene: Scene
 async def test_a_backend_that_does_not_answer_in_time_has_failed(scene: Scene, method: str) -> None:
     deployed, _ = await hanging(scene)
     slow, good = deployed.pods
-    http = await client(scene, balancer=prefer(slow), retry=RetryPolicy(per_try_timeout=0.05))
+    http = await client(scene, balancer=prefer(slow), retry=RetryPolicy(per_try_timeout=0.4))
     if method == "GET":
         assert (await ask(http, URL))["at"] == good.address
     else:
@@ -353,12 +353,12 @@ async def test_a_wait_for_a_free_connection_of_the_client_s_own_is_no_backend_s_
     held = asyncio.create_task(first.get(URL))
     await until(lambda: deployed.pods[0].requests == 1)
     retry = RetryPolicy(per_try_timeout=0.05 if limit == "try" else None)
-    second = await client(scene, transport=narrow, timeout=httpx.Timeout(30, pool=0.2), retry=retry)
+    second = await client(scene, transport=narrow, timeout=httpx.Timeout(30, pool=1), retry=retry)
     if limit == "try":
         with pytest.raises(httpx.PoolTimeout):
             await second.get(URL)
     else:
-        with discovery.options(deadline=0.05), pytest.raises(integration.DeadlineExceeded, match="no free connection"):
+        with discovery.options(deadline=0.3), pytest.raises(integration.DeadlineExceeded, match="no free connection"):
             await second.get(URL)
     handler.released.set()
     assert (await held).status_code == 200
@@ -401,8 +401,10 @@ async def test_a_slow_answer_is_overtaken_by_a_copy_elsewhere(scene: Scene) -> N
     deployed, handler = await hanging(scene)
     handler.hung.clear()
     slow, good = deployed.pods
-    http = await client(scene, balancer=prefer(slow), hedging=Hedging(), retry=RetryPolicy(budget=None))
-    for _ in range(200):
+    http = await client(
+        scene, balancer=prefer(slow), hedging=Hedging(minimum_delay=0.25), retry=RetryPolicy(budget=None)
+    )
+    for _ in range(120):
         assert (await ask(http, URL, "PUT", content=b"x"))["at"] == slow.address
     handler.hung.add(slow.address)
     answer = await ask(http, URL, "PUT", content=b"all of it")
