@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import aiohttp
 
-from .figures import Figure, amount, ratios
+from .figures import Figure, amount
 from .programs import ours, say
 from .traffic.behaviour import Behaviour, Remote
 from .traffic.load import Exchange, most_in_a_second, open_loop
@@ -28,7 +28,7 @@ BEFORE = 4.0
 OUTAGE = 10.0
 AFTER = 5.0
 KINDS = {"503": Behaviour(status=503), "refused": Behaviour(gone=True)}
-TITLES = {"503": "answers 503", "refused": "refuses connections"}
+TITLES = {"503": "answer 503", "refused": "refuse connections"}
 
 
 def measure(runs: int) -> Iterator[Figure]:
@@ -41,12 +41,12 @@ def measure(runs: int) -> Iterator[Figure]:
                     said.append(program.hear())
         yield Figure(
             name=f"outage_{kind}_attempts",
-            what=f"the most attempts on a backend in a second, beside the most before; for {OUTAGE:g} s the service {title}",
+            what=f"the most attempts on a backend in a second, to its normal: all {title} for {OUTAGE:g} s",
             unit="x",
-            runs=ratios([one["most"] for one in said], [one["usual"] for one in said]),
+            runs=tuple(one["most"] / SHARE for one in said),
             at_most=1.25,
             ours=amount((one["most"] for one in said), "attempts/s"),
-            anchor=f"before {amount((one['usual'] for one in said), 'attempts/s')}",
+            anchor=f"normal {SHARE:g}; the most before {amount((one['usual'] for one in said), 'attempts/s')}",
         )
         yield Figure(
             name=f"outage_{kind}_recovery",

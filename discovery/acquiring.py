@@ -11,6 +11,9 @@ from .balancing import Key
 from .errors import DiscoveryError, Overloaded
 from .lease import Lease
 
+LOOK_AGAIN = 0.01
+"""Seconds between two looks for a place that nobody tells of when it becomes free: what a short exchange takes."""
+
 Pick = Callable[[Key], Lease]
 
 
@@ -26,12 +29,20 @@ class Queue:
     """Those who wait for a pick of one pool.
 
     A place that becomes free is given to the first who waits, at once: nobody can come between.
+
+    Args:
+        pick: of the pool.
+        most: that may wait for a free place.
+        again: seconds after which to look again, while somebody waits; None where all that becomes free is told.
     """
 
-    def __init__(self, pick: Pick, most: int) -> None:
+    def __init__(self, pick: Pick, most: int, *, again: float | None = None) -> None:
         self._pick = pick
         self._most = most
+        self._again = again
+        self._timer: asyncio.TimerHandle | None = None
         self._waiting: deque[_Waiter] = deque()
+        self._serving = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -57,6 +68,7 @@ class Queue:
     async def _place(self, key: Key) -> Lease:
         waiter = _Waiter(key, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
+        self._arm()
         try:
             return await waiter.place
         except BaseException:
@@ -64,20 +76,40 @@ class Queue:
             raise
         finally:
             self._waiting.remove(waiter)
+            if not self._waiting and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def serve(self) -> None:
         """Something became free, or may have: let those pick who can, in their order."""
-        for waiter in tuple(self._waiting):
-            if waiter.place.done():
-                continue
-            try:
-                lease = self._pick(waiter.key)
-            except DiscoveryError:
-                return
-            except RuntimeError as closed:
-                waiter.place.set_exception(closed)
-            else:
-                waiter.place.set_result(lease)
+        if self._serving:  # a pick that takes a probe is itself a change, and its waiter would be served twice
+            return
+        self._serving = True
+        try:
+            for waiter in tuple(self._waiting):
+                if not waiter.place.done() and not self._serve(waiter):
+                    return
+        finally:
+            self._serving = False
+
+    def _serve(self, waiter: _Waiter) -> bool:
+        """False where there is nothing for it, nor for those after it."""
+        try:
+            waiter.place.set_result(self._pick(waiter.key))
+        except DiscoveryError:
+            return False
+        except RuntimeError as closed:
+            waiter.place.set_exception(closed)
+        return True
+
+    def _arm(self) -> None:
+        if self._again is not None and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._again, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self.serve()
+        self._arm()
 
 
 class Acquisition:

@@ -39,8 +39,10 @@ class Candidates:
         self._subset = _chosen(subset, membership.nodes)
         self.nodes: list[Node] = membership.nodes if self._subset is None else self._subset.nodes
         self._within = None if self._subset is None else set(self.nodes)
-        self._ejected: dict[Node, str] = {}
+        self.version = 0  # grows with every change of `nodes`, of one of them, or of who is `out`
+        self._ejected: set[Node] = set()
         self._suspended = False
+        self._closed = False
         self.detector = (
             None
             if outlier is None
@@ -51,10 +53,12 @@ class Candidates:
             membership.watchers.append(self)
 
     def close(self) -> None:
-        """Follow no more."""
+        """Follow no more: nor does the outcome of a probe that is under way change anything."""
+        self._closed = True
         self.membership.followers.remove(self._moved)
         if self.detector is not None:
             self.membership.watchers.remove(self)
+            self.detector.close()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -112,16 +116,22 @@ class Candidates:
             self._within.update(entered)
             if not entered and not left and not any(node in self._within for node in stayed):
                 return
-        if self.detector is not None and left:
-            self.detector.left(left)
-            self._arm()
+        self.version += 1
+        if self.detector is not None:
+            if left:
+                self.detector.left(left)
+                self._arm()
+            self._report()  # among more or fewer backends the same failures may be an outage, or none
         self._tell()
 
     def _judged(self) -> None:
         """The detector changed its mind."""
+        if self._closed:
+            return
         self._arm()
         self._report()
         self._tell()
+        self.membership.wake()
 
     def _tell(self) -> None:
         for told in tuple(self._told):
@@ -129,16 +139,18 @@ class Candidates:
 
     def _report(self) -> None:
         assert self.detector is not None
-        now = {node: ejection.reason for node, ejection in self.detector.out.items()}
-        name, before, self._ejected = self.membership.name, self._ejected, now
-        for node in now.keys() - before.keys():
-            self._emit(Event("backend.ejected", name, {"backend": node.backend.netloc, "reason": now[node]}))
-        for node in before.keys() - now.keys():
+        name, out, before = self.membership.name, self.detector.out, self._ejected
+        if out.keys() != before:
+            self.version += 1
+            self._ejected = set(out)
+        for node in self._ejected - before:
+            self._emit(Event("backend.ejected", name, {"backend": node.backend.netloc, "reason": out[node].reason}))
+        for node in before - self._ejected:
             self._emit(Event("backend.returned", name, {"backend": node.backend.netloc}))
         if self.detector.suspended is not self._suspended:
             self._suspended = self.detector.suspended
             event = "outage.started" if self._suspended else "outage.ended"
-            self._emit(Event(event, name, {"failing": len(now), "backends": len(self.nodes)}))
+            self._emit(Event(event, name, {"failing": len(out), "backends": len(self.nodes)}))
 
     def _arm(self) -> None:
         """One timer, for when the detector wants to look again; none while all is well."""

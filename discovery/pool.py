@@ -5,14 +5,14 @@ a pool adds how it picks.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 import attrs
 
 from . import caller
-from .acquiring import Acquisition, Queue
+from .acquiring import LOOK_AGAIN, Acquisition, Queue
 from .balancing import Key, Learner, Node, Picker
 from .balancing.outlier import Probe
 from .balancing.selection import Selection, Shape, Surroundings
@@ -31,6 +31,9 @@ from .retrying.budget import Budget
 from .retrying.hedging import Latencies
 
 T = TypeVar("T")
+
+NEVER = (-1, -1)
+"""No version."""
 
 
 class Pool:
@@ -65,10 +68,14 @@ class Pool:
         self._learn = None if self._learner is None else _learning(self._learner, self._clock)
         self.ended: Callable[[Lease], None] | None = self._over if self._limited else self._learn
         self.plain = self.ended is None  # a pick needs nothing but `node.in_flight += 1`
-        self._queue = Queue(self.pick, options.max_queued)
+        # Pools with other options count on the same backends, and do not tell this one when they are done.
+        again = None if self._most_each is None else LOOK_AGAIN
+        self._queue = Queue(self.pick, options.max_queued, again=again)
         self._closed = False
         self._panic = False
-        self._backends: tuple[int, tuple[Backend, ...]] = (-1, ())
+        self._outage = False
+        self._laid = -1  # of which version of the candidates the selection is
+        self._backends: tuple[tuple[int, int], tuple[Backend, ...]] = (NEVER, ())
         shape = Shape(
             balancer=options.balancer,
             locality=options.locality,
@@ -108,9 +115,13 @@ class Pool:
 
     def close(self) -> None:
         """Refuse every pick from now on, and end what iterates over `changes()`."""
-        self._candidates.leave(self._refresh)
-        self.nodes = ()
+        if self._closed:
+            return
         self._closed = True
+        self._candidates.leave(self._refresh)
+        self._save(outage=False)
+        self.nodes = ()
+        self._backends = NEVER, ()
         self._membership.wake()
         self._queue.serve()
 
@@ -261,12 +272,21 @@ class Pool:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        """What `pick` may return now, ordered by address: without those out of this client's subset, or kept out."""
-        selection = self._selection
-        if self._backends[0] != selection.version:
-            backends = () if self._closed else tuple(sorted((node.backend for node in selection.nodes), key=order))
-            self._backends = selection.version, backends
+        """What `pick` may return now, ordered by address: without those that are kept out.
+
+        The subset that is on by itself above 100 backends only spares connections: those beyond it are told here too,
+        as another client picks them. One that was asked for (`subset=`) is all that is told.
+        """
+        version = self._selection.version, self._membership.version
+        if self._backends[0] != version:
+            self._backends = version, tuple(sorted((node.backend for node in self._pickable()), key=order))
         return self._backends[1]
+
+    def _pickable(self) -> Iterable[Node]:
+        if self._closed:
+            return ()
+        beyond = self._membership.nodes if self._options.subset is None else ()
+        return (*self._selection.nodes, *(node for node in beyond if node not in self._candidates))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -377,18 +397,33 @@ class Pool:
 
     # Keeping
 
+    def relocate(self) -> None:
+        """The client's own zone has become known, or another."""
+        if self._options.locality is not None and not self._closed:
+            self._laid = -1
+            self._refresh()
+
     def _refresh(self) -> None:
         """The candidates changed, or what is thought of them."""
         held, selection = self._candidates, self._selection
-        selection.refresh(held.out, uneven=held.uneven, ranked=held.ranked)
+        if self._laid != held.version:  # else all that is new is whether a probe is wanted
+            self._laid = held.version
+            selection.refresh(held.out, uneven=held.uneven, ranked=held.ranked)
         self.nodes = selection.nodes
         self.picker = self._pick_probe if self._probing() else selection.picker
         if selection.panic is not self._panic:
             self._panic = selection.panic
             name = "panic.started" if self._panic else "panic.ended"
             self._emit(Event(name, self.name, {"out": len(held.out), "backends": len(held.nodes)}))
+        self._save(outage=selection.panic and held.suspended)
         if self._queue:
             self._queue.serve()
+
+    def _save(self, *, outage: bool) -> None:
+        """In an outage of the whole service the budget is spared."""
+        if self.budget is not None and outage is not self._outage:
+            self.budget.outages += 1 if outage else -1
+        self._outage = outage
 
     def _probing(self) -> bool:
         """Whether the next pick is the one request that a backend is tried with again."""

@@ -88,6 +88,7 @@ class Pools:
         self._uses: dict[Pool, tuple[tuple[Resolved, PoolOptions], int]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._offloaded: set[asyncio.Future[None]] = set()
+        self._seen = zone()
 
     def __len__(self) -> int:
         return len(self._pools)
@@ -169,6 +170,7 @@ class Pools:
         if resolving is None:
             loop = asyncio.get_running_loop()
             membership = Membership(str(target), emit=self._emit, clock=loop.time)
+            membership.followers.append(self._look_around)
             resolver = self._resolver(target, health)
             task = loop.create_task(self._keep(resolver, membership), name=f"resolve {target}")
             resolving = self._resolving[target, health] = _Resolving(membership, task)
@@ -191,6 +193,17 @@ class Pools:
 
     def _around(self, membership: Membership) -> Surroundings:
         return Surroundings(zone=self._zone, rng=self._rng, now=membership.clock, offload=self._offload)
+
+    def _look_around(self, *_moved: object) -> None:
+        """Backends of one target may have told the client's own zone, by which others are chosen too."""
+        zone = self._zone()
+        if zone != self._seen:
+            self._seen = zone
+            asyncio.get_running_loop().call_soon(self._relocate)  # once all who follow the target have been told
+
+    def _relocate(self) -> None:
+        for pool in tuple(self._pools.values()):
+            pool.relocate()
 
     def _offload(self, work: Callable[[], None]) -> None:
         """In a thread; it is waited for before this ends."""

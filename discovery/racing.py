@@ -110,7 +110,9 @@ class _Race(Generic[T]):
             lease = self.pick_other(self.tried)
         except Exception:  # noqa: BLE001 - nothing usable, a limit, closed: the first copy may still be answered
             return None
-        if lease.node in self.tried or not all(budget.withdraw() for budget in budgets):
+        # By its identity: the first copy may be a backend's probe, which has a record of its own.
+        same = any(lease.backend.id == node.backend.id for node in self.tried)
+        if same or not all(budget.withdraw() for budget in budgets):
             lease.ignore()
             lease.release()
             return None

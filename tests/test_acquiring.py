@@ -146,3 +146,22 @@ def test_any_order_of_waits_ends_and_cancellations_leaves_every_count_right(
         assert len(places.queue) == 0
 
     asyncio.run(scene())
+
+
+def test_a_place_that_nobody_tells_of_is_found_soon_and_nothing_looks_on_after() -> None:
+    async def scene() -> None:
+        places = Places(0)
+        places.queue = Queue(places.pick, 1000, again=0.01)
+        loop = asyncio.get_running_loop()
+        waiting = [asyncio.create_task(places.queue.wait(None, None)) for _ in range(2)]
+        await asyncio.sleep(5)
+        start, places.free = loop.time(), 1
+        lease = await waiting[0]
+        assert loop.time() - start <= 0.011
+        waiting[1].cancel()
+        await asyncio.wait(waiting)
+        assert places.queue._timer is None
+        lease.release()
+        assert places.node.in_flight == 0
+
+    virtual.run(scene())

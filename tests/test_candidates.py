@@ -13,6 +13,7 @@ from discovery.membership import Membership
 
 from . import virtual
 from .sources import backend
+from .until import until
 
 if TYPE_CHECKING:
     import discovery
@@ -134,3 +135,52 @@ async def test_who_listens_no_more_is_told_no_more() -> None:
     assert scene.told == 0
     with pytest.raises(ValueError, match="not in list"):
         scene.candidates.leave(scene._tell)
+
+
+async def test_a_probe_that_ends_after_it_is_closed_starts_no_timer_and_says_nothing() -> None:
+    scene = Scene(outlier=OutlierDetection(ejection=0.001))
+    scene.show(1, 2, 3)
+    scene.fail(1, 5)
+    detector = scene.candidates.detector
+    assert detector is not None
+    await until(detector.wanted)
+    probe = detector.probe()
+    assert probe is not None
+    probe.in_flight += 1
+    scene.candidates.close()
+    before = scene.names()
+    probe.fail()
+    probe.in_flight -= 1
+    timer = scene.timer()
+    assert timer is None or timer.cancelled()
+    assert scene.names() == before
+    assert not scene.candidates.out
+
+
+async def test_an_outage_that_is_none_among_more_backends_is_said_to_be_over_at_once() -> None:
+    scene = Scene(outlier=OutlierDetection())
+    scene.show(1, 2)
+    scene.fail(1, 5)
+    assert scene.names()[-1] == "outage.started"
+    scene.show(1, 2, 3, 4, 5)
+    assert not scene.candidates.suspended
+    assert scene.names()[-1] == "outage.ended"
+
+
+def test_its_version_grows_with_who_is_out_and_not_with_who_is_to_be_probed() -> None:
+    async def run() -> None:
+        scene = Scene(outlier=OutlierDetection(ejection=30))
+        scene.show(1, 2, 3)
+        scene.fail(1, 5)
+        detector, version, told = scene.candidates.detector, scene.candidates.version, scene.told
+        assert detector is not None
+        await asyncio.sleep(31)
+        assert detector.wanted()
+        assert scene.told > told
+        assert scene.candidates.version == version
+        probe = detector.probe()
+        assert probe is not None
+        probe.recover()
+        assert scene.candidates.version > version
+
+    virtual.run(run())

@@ -16,6 +16,7 @@ from discovery import (
     Discovery,
     Event,
     Lease,
+    LocalityAware,
     NoBackends,
     Node,
     NotReady,
@@ -25,9 +26,13 @@ from discovery import (
     Pool,
     RendezvousHash,
     RoundRobin,
+    SlowStart,
     Subset,
 )
+from discovery.pool_options import PoolOptions
+from discovery.pools import Pools
 
+from . import virtual
 from .sources import Source, backend
 from .until import until
 
@@ -74,13 +79,22 @@ def picked(pool: Pool, picks: int = 100) -> set[str]:
 
 async def test_above_a_hundred_backends_a_client_uses_a_hundred_and_up_to_that_all(disco: Discovery) -> None:
     pool, source = await ready(disco, 100)
-    assert len(pool.backends) == 100
-    source.sink.replace([backend(number) for number in range(1, 201)])
-    assert len(pool.backends) == 100
-    assert len(pool.snapshot.backends) == 200
     assert len(picked(pool, 1000)) == 100
+    source.sink.replace([backend(number) for number in range(1, 201)])
+    assert len(picked(pool, 1000)) == 100
+    assert pool.backends == pool.snapshot.backends
+    assert len(pool.backends) == 200
     reasons = [candidate.reason for candidate in pool.explain() if not candidate.usable]
     assert reasons == ["not in this client's subset"] * 100
+
+
+async def test_a_subset_that_was_asked_for_is_all_that_is_told(disco: Discovery) -> None:
+    pool, source = await ready(disco, 20, subset=Subset(size=5))
+    assert {one.address for one in pool.backends} == picked(pool)
+    gone = pool.backends[0]
+    source.sink.update([], [gone.id])
+    assert gone not in pool.backends
+    assert len(pool.backends) == 5
 
 
 async def test_who_places_by_a_key_uses_all_and_so_does_who_says_so(disco: Discovery) -> None:
@@ -134,6 +148,20 @@ async def test_when_the_service_is_down_all_are_used_and_it_is_said(disco: Disco
     assert pool.status.outage
     assert {"panic.started", "outage.started"} <= {event.name for event in events}
     assert "though" in pool.explain()[0].reason
+
+
+async def test_while_the_service_is_down_the_budget_is_spared_and_afterwards_no_more(disco: Discovery) -> None:
+    pool, source = await ready(disco, 3, balancer=RoundRobin())
+    other = disco.pool(source, balancer=RoundRobin(), max_in_flight=9)
+    assert pool.budget is not None
+    assert pool.budget is other.budget
+    for address in ("10.0.0.1", "10.0.0.2"):
+        fail(pool, address)
+    assert pool.budget.outages == 2
+    await other.aclose()
+    assert pool.budget.outages == 1
+    source.sink.replace([backend(3)])
+    assert pool.budget.outages == 0
 
 
 async def test_without_panic_an_outage_is_a_pool_with_nothing_usable_that_says_how_many_are_out(
@@ -342,3 +370,138 @@ def test_any_order_of_picks_ends_cancellations_and_changes_leaves_every_count_ri
             assert not any(node.in_flight for node in play.known)
 
     asyncio.run(scene())
+
+
+# What else holds, whatever the order of things
+
+
+async def test_a_wait_for_a_pool_that_has_everything_out_ends_with_the_first_that_is_back(disco: Discovery) -> None:
+    outlier = OutlierDetection(panic_threshold=0, interval=0.01)
+    pool, _ = await ready(disco, 2, balancer=RoundRobin(), outlier=outlier)
+    for address in ("10.0.0.1", "10.0.0.2"):
+        fail(pool, address)
+    waiting = asyncio.create_task(pool.ready(timeout=5))
+    await asyncio.sleep(0)
+    assert not pool.backends
+    while not pool.backends:
+        with contextlib.suppress(NoBackends), pool.pick():
+            pass
+        await asyncio.sleep(0.001)
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_place_that_a_pool_with_other_options_gives_back_is_not_missed(disco: Discovery) -> None:
+    pool, source = await ready(disco, 1, max_in_flight_per_backend=1)
+    other = disco.pool(source)
+    lease = other.pick()
+    waiting = asyncio.create_task(pool.acquire().__aenter__())
+    await until(lambda: len(pool._queue))
+    lease.release()
+    (await asyncio.wait_for(waiting, 1)).release()
+    assert pool.in_flight == 0
+
+
+async def test_a_probe_that_one_who_waits_is_given_is_given_once(disco: Discovery) -> None:
+    outlier = OutlierDetection(ejection=0.001)
+    pool, _ = await ready(disco, 3, balancer=RoundRobin(), outlier=outlier, max_in_flight=1)
+    fail(pool, "10.0.0.1")
+    lease = pool.pick()
+    detector = pool._candidates.detector
+    assert detector is not None
+    await until(detector.wanted)
+    waiting = asyncio.create_task(pool.acquire().__aenter__())
+    await until(lambda: len(pool._queue))
+    lease.release()
+    probe = await waiting
+    assert probe.backend.address == "10.0.0.1"
+    probe.release()
+    assert pool.in_flight == 0
+    assert pool.status.ejected == 0
+
+
+async def test_a_pool_that_is_closed_has_no_backends_and_may_be_closed_again(disco: Discovery) -> None:
+    pool, _ = await ready(disco, 2)
+    before = pool.backends
+    assert len(before) == 2
+    await pool.aclose()
+    assert not pool.backends
+    pool.close()
+    assert pool.closed
+
+
+async def test_when_the_own_zone_becomes_known_pools_of_other_targets_prefer_it_too() -> None:
+    place, rng = [""], random.Random(1)
+    sources = [Source(backend(1, zone="a"), backend(2, zone="b")), Source(backend(3))]
+    pools = Pools(lambda target, _: target, lambda _: "", lambda: place[0], lambda _: None, rng)  # type: ignore[arg-type, return-value]
+    pool, other = (pools.open(source, PoolOptions(locality=LocalityAware())) for source in sources)
+    await pool.ready(1)
+    await other.ready(1)
+    assert len(picked(pool)) == 2
+    place[0] = "b"
+    sources[1].sink.update([backend(4)], [])
+    await asyncio.sleep(0)
+    assert picked(pool) == {"10.0.0.2"}
+    assert len(picked(other)) == 2
+    await pools.aclose()
+
+
+async def test_panic_uses_who_is_out_and_never_who_is_not_ready_or_has_left(disco: Discovery) -> None:
+    pool, source = await ready(disco, 4, balancer=RoundRobin())
+    for address in ("10.0.0.1", "10.0.0.2", "10.0.0.3"):
+        fail(pool, address)
+    source.sink.update([backend(1, ready=False)], [backend(2).id])
+    fail(pool, "10.0.0.4")
+    assert pool.status.panic
+    assert picked(pool) == {"10.0.0.3", "10.0.0.4"}
+
+
+async def test_a_backend_that_is_described_anew_keeps_what_was_learnt_of_it_and_stays_out(disco: Discovery) -> None:
+    pool, source = await ready(disco, 4, balancer=RoundRobin())
+    with pool.pick() as lease:
+        node = lease.node
+        node.latency = 0.5
+        fail(pool, node.backend.address)
+        source.sink.update([attrs.evolve(node.backend, weight=2.0, labels=(("a", "b"),))], [])
+        assert (node.in_flight, node.latency, node.failures) == (1, 0.5, 5)
+        assert pool.status.ejected == 1
+        assert node.backend.address not in picked(pool)
+
+
+async def test_a_backend_that_is_told_twice_is_one_and_ports_tell_backends_apart(disco: Discovery) -> None:
+    pool, source = await ready(disco, 1)
+    source.sink.replace([backend(1), backend(1), attrs.evolve(backend(1), port=81)])
+    assert [one.port for one in pool.backends] == [80, 81]
+    assert len(pool.explain()) == 2
+
+
+def test_one_that_comes_back_from_ejection_starts_slowly_and_one_that_changes_does_not() -> None:
+    async def run() -> None:
+        async with Discovery() as disco:
+            outlier = OutlierDetection(ejection=30)
+            options = {"balancer": RoundRobin(), "outlier": outlier, "slow_start": SlowStart(window=10)}
+            pool, source = await ready(disco, 3, **options)
+            await asyncio.sleep(60)
+            fail(pool, "10.0.0.1")
+            while pool.status.ejected:
+                picked(pool, 1)
+                with pool.pick():
+                    await asyncio.sleep(1)
+            await asyncio.sleep(1)
+            counts = Counter(lease.backend.address for lease in held(pool, 210))
+            assert 5 <= counts["10.0.0.1"] <= 40
+            await asyncio.sleep(10)
+            source.sink.update([attrs.evolve(backend(1), labels=(("a", "b"),))], [])
+            counts = Counter(lease.backend.address for lease in held(pool, 210))
+            assert counts["10.0.0.1"] == 70
+
+    virtual.run(run())
+
+
+def held(pool: Pool, picks: int) -> list[Lease]:
+    """Leases that have ended without a verdict."""
+    leases = []
+    for _ in range(picks):
+        with pool.pick() as lease:
+            lease.ignore()
+            leases.append(lease)
+    return leases

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from discovery.attempts import Rules, Unwanted
 from discovery.balancing import Node
+from discovery.balancing.outlier import Probe
 from discovery.calling import call
 from discovery.errors import DeadlineExceeded, NoBackends, RetriesExhausted
 from discovery.events import Event
@@ -83,7 +84,8 @@ class Scene:
         return self.leases[-1]
 
     def pick_other(self, tried: Sequence[Node]) -> Lease:
-        others = [node for node in self.nodes if node not in tried]
+        ids = {node.backend.id for node in tried}
+        others = [node for node in self.nodes if node.backend.id not in ids]
         return self.lease((others or self.nodes)[0])
 
     async def attempt(self, lease: Lease, number: int) -> int:
@@ -456,3 +458,16 @@ def test_where_one_answer_in_a_hundred_is_slow_hedging_cuts_the_tail_for_a_few_m
     hedged, sent = virtual.run(tail(hedging=True))
     assert hedged <= plain / 5
     assert requests * 1.005 < sent <= requests * 1.05
+
+
+def test_no_copy_is_sent_to_the_backend_whose_probe_the_first_one_is() -> None:
+    async def run() -> None:
+        scene = Scene(Way(1.0), Way(USUAL), backends=1)
+        probe = Probe(scene.nodes[0], lambda _probe, _went: None, scene.loop.time())
+        scene.end = None
+        first = scene.lease(probe)
+        await call(scene.attempt, first, scene.pick_other, idempotent=True, rules=scene.rules, end=None)
+        assert len(scene.began) == 1
+        scene.check_nothing_is_left()
+
+    virtual.run(run())

@@ -19,6 +19,7 @@ class LocalityAware:
     All requests stay while the zone has its fair share of the usable backends, less of them where it has fewer
     (`local_share`); where it has none, all go elsewhere. A request also leaves when the backend chosen here is much
     busier than one elsewhere (`spill`), which is what happens when clients are not spread over the zones evenly.
+    Policies that place requests by a key take no notice of zones: every client must find the same backend.
 
     Args:
         zone: the client's own; None is what `Discovery` knows. While it is not known, zones are not looked at.
@@ -55,5 +56,6 @@ def local_share(zones: Mapping[str, int], own: str) -> float:
 
 def spills(here: Node, elsewhere: Node, spill: float) -> bool:
     """Whether a request leaves for the one elsewhere: ours is more than `spill` times as busy for its weight."""
-    busy = (here.in_flight + 1) * elsewhere.backend.weight
-    return busy > spill * (elsewhere.in_flight + 1) * here.backend.weight
+    # Where a weight of 0 is picked from at all, all are 0.
+    busy = (here.in_flight + 1) * (elsewhere.backend.weight or 1.0)
+    return busy > spill * (elsewhere.in_flight + 1) * (here.backend.weight or 1.0)

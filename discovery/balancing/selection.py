@@ -111,6 +111,7 @@ class Selection:
         self._keyed = is_keyed(shape.balancer)
         self.panic = False
         self.version = 0
+        self._picked: tuple[int, frozenset[Node]] = (-1, frozenset())
         self.nodes: list[Node] = candidates
         self.picker: Picker = self._whole.picker
 
@@ -124,20 +125,24 @@ class Selection:
         """
         self.version += 1
         self._out = out
-        self._uneven = uneven
-        self._weightless = uneven and any(not node.backend.weight for node in self._candidates)
+        weights = {node.backend.weight for node in self._candidates} if uneven else set()
+        self._weightless = 0 in weights
+        uneven = self._uneven = len(weights - {0}) > 1
         # Who places by a key is always laid out: its table is not made anew when the first one is out.
         if out or ranked or self._weightless or self._keyed or self._is_local():
-            self._lay_out(uneven=uneven)
+            self._lay_out(uneven=uneven, ranked=ranked)
         else:
             self.panic = False
             self._levels.clear()
+            self._lanes.clear()
             self._whole.refresh(uneven=uneven)
             self.nodes, self.picker = self._candidates, self._whole.picker
 
     def why_not(self, node: Node) -> str:
         """Why a candidate is not picked, "" where it is."""
-        if node in self.nodes:
+        if self._picked[0] != self.version:
+            self._picked = self.version, frozenset(self.nodes)
+        if node in self._picked[1]:
             return ""
         if self._weightless and not node.backend.weight:
             return "its weight is 0"
@@ -184,9 +189,11 @@ class Selection:
         locality = self._shape.locality
         return "" if locality is None else locality.zone or self._around.zone()
 
-    def _lay_out(self, *, uneven: bool) -> None:
-        ranks = self._ranks()
-        usable = [[node for node in nodes if node not in self._out] for nodes in ranks.values()]
+    def _lay_out(self, *, uneven: bool, ranked: bool) -> None:
+        ranks = self._ranks(ranked=ranked)
+        self._lanes = {place: lane for place, lane in self._lanes.items() if place[0] in ranks}
+        out = self._out
+        usable = [[node for node in nodes if node not in out] if out else nodes for nodes in ranks.values()]
         shares, panics = loads(
             [len(nodes) for nodes in usable],
             [len(nodes) for nodes in ranks.values()],
@@ -198,20 +205,23 @@ class Selection:
             nodes = everybody if panic else few
             if share > 0 and nodes:
                 self._levels.append(self._level(priority, nodes, share, uneven=uneven))
-        self.nodes = [node for level in self._levels for node in level.lane.nodes]
+        lists = [level.lane.nodes for level in self._levels]
+        self.nodes = lists[0] if len(lists) == 1 else [node for nodes in lists for node in nodes]
         self.picker = self._picker_of_levels()
 
-    def _ranks(self) -> dict[int, list[Node]]:
+    def _ranks(self, *, ranked: bool) -> dict[int, Sequence[Node]]:
         """By priority, the first before the others; those without weight left out, unless none has any."""
         nodes: Sequence[Node] = self._candidates
         if self._weightless:
             nodes = [node for node in nodes if node.backend.weight] or nodes
+        if not ranked:
+            return {0: nodes}
         ranks: dict[int, list[Node]] = {}
         for node in nodes:
             ranks.setdefault(node.backend.priority, []).append(node)
-        return dict(sorted(ranks.items()))
+        return {priority: ranks[priority] for priority in sorted(ranks)}
 
-    def _level(self, priority: int, nodes: list[Node], share: float, *, uneven: bool) -> _Level:
+    def _level(self, priority: int, nodes: Sequence[Node], share: float, *, uneven: bool) -> _Level:
         level = _Level(share, self._lane(priority, "", nodes, uneven=uneven))
         if self._is_local():
             own = self._own_zone()
@@ -226,7 +236,7 @@ class Selection:
                 level.elsewhere = self._lane(priority, "elsewhere", elsewhere, uneven=uneven)
         return level
 
-    def _lane(self, priority: int, part: str, nodes: list[Node], *, uneven: bool) -> Lane:
+    def _lane(self, priority: int, part: str, nodes: Sequence[Node], *, uneven: bool) -> Lane:
         """Kept from change to change, as is what its picker keeps."""
         lane = self._lanes.get((priority, part))
         if lane is None:

@@ -52,7 +52,7 @@ class Subset:
 
 def score(name: str, seed: int) -> int:
     """The hash that a client of this seed orders a name by: XXH64, as gRFC A68 has it."""
-    from xxhash import xxh64_intdigest  # on first use: only who has many backends needs it
+    from xxhash import xxh64_intdigest  # on first use
 
     return xxh64_intdigest(name.encode("utf-8", "surrogatepass"), seed)
 

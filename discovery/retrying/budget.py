@@ -28,7 +28,9 @@ class RetryBudget:
     RetryBudget, tower's TpsBudget). And within the last second at most `minimum_per_second`, or `ratio` for each
     request of it, or of a mean second of the last `ttl`, whichever is the most: so the savings of ten quiet seconds
     cannot be spent at once on a service that has just broken down. A tenth of a second, likewise, has at most
-    `minimum_per_second`, or `ratio` for each of its requests. One retry is always within these shares.
+    `minimum_per_second`, or `ratio` for each of its requests. One retry is always within these shares. While a pool of
+    the target is in panic for an outage of the whole service, `minimum_per_second` is all there is: to try again would
+    only make it worse.
 
     From 50 requests a second on the default allows a fifth of them: a service that is down gets 1.2 times its load.
 
@@ -54,7 +56,7 @@ class Budget:
         clock: seconds that never go back, such as an event loop's `time`.
     """
 
-    __slots__ = ("_asked", "_clock", "_due", "_second", "_spec", "_tenth", "_ttl")
+    __slots__ = ("_asked", "_clock", "_due", "_second", "_spec", "_tenth", "_ttl", "outages")
 
     def __init__(self, spec: RetryBudget, clock: Callable[[], float]) -> None:
         self._spec = spec
@@ -63,6 +65,7 @@ class Budget:
         self._tenth = _Window(TENTH, TENTH_SLOTS, now)
         self._second = _Window(SECOND, SECOND_SLOTS, now)
         self._ttl = _Window(spec.ttl, TTL_SLOTS, now)
+        self.outages = 0  # pools that see the whole service down: then requests pay for nothing
         self._asked = 0  # requests that no window has been told of yet
         self._due = self._second.until()
 
@@ -95,6 +98,8 @@ class Budget:
     def _share(self, window: "_Window") -> float:
         """What is left of a short window."""
         busiest = max(window.requests, self._ttl.requests / self._ttl.longest * window.seconds)
+        if self.outages:
+            busiest = 0.0
         return max(1.0, self._spec.ratio * busiest, self._spec.minimum_per_second) - window.retries
 
     def _settle(self) -> None:

@@ -98,3 +98,10 @@ def test_a_spill_below_one_is_refused(spill: object) -> None:
 def test_a_zone_that_is_no_name_is_refused(zone: object) -> None:
     with pytest.raises(ConfigurationError, match=r"^zone=.* is no text of at least one character, or None$"):
         LocalityAware(zone=zone)  # type: ignore[arg-type]
+
+
+def test_where_no_backend_has_any_weight_a_busy_one_here_is_left_all_the_same() -> None:
+    here, elsewhere = (Node(Backend(address=zone, port=80, weight=0)) for zone in "ab")
+    here.in_flight = 4
+    assert spills(here, elsewhere, 4)
+    assert not spills(here, elsewhere, 5)

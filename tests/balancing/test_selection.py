@@ -117,6 +117,22 @@ def test_who_has_no_weight_gets_nothing_unless_nobody_has_any() -> None:
     assert not some.selection.why_not(other)
 
 
+def test_equal_weights_that_are_not_one_are_picked_from_as_if_there_were_none() -> None:
+    some, busy, idle = scene(LeastRequest()), node("busy", weight=100), node("idle", weight=100)
+    busy.in_flight = 1
+    some.show(busy, idle, node("spare", weight=0))
+    assert some.shares() == {"idle": 1000}
+
+
+def test_nothing_is_kept_of_a_priority_that_is_gone() -> None:
+    some = scene()
+    for priority in range(1, 100):
+        some.show(node("1", priority=priority))
+    assert len(some.selection._lanes) == 1
+    some.show(node("1"))
+    assert len(some.selection._lanes) == 0
+
+
 def test_the_own_zone_is_preferred_while_it_has_its_share() -> None:
     some = scene(locality=LocalityAware())
     some.show(node("1", zone="a"), node("2", zone="b"))

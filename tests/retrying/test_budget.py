@@ -168,6 +168,18 @@ def test_a_service_that_is_down_gets_at_most_a_quarter_more_than_its_load_within
     assert len(attempts) >= 15_000 + 20 * 500 * 0.17  # and what is allowed is had, but for the ends of slots
 
 
+def test_in_an_outage_of_the_whole_service_requests_pay_for_nothing() -> None:
+    clock = Clock()
+    spared = budget(clock, minimum_per_second=3)
+    for request in range(5_000):
+        clock.now = request / 500
+        spared.deposit()
+    spared.outages += 1
+    assert taken(spared) == 3
+    spared.outages -= 1
+    assert spared.withdraw()
+
+
 # Always
 
 

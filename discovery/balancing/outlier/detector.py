@@ -215,6 +215,8 @@ class Detector:
 
     def _keep_share(self) -> None:
         """Fewer candidates: the share that is out may be too large. Who has been out for the longest comes back."""
+        if len(self._nodes) >= 2 and self._is_share(self.ejected):
+            return
         for node, ejection in tuple(self.out.items()):
             if len(self._nodes) < 2 or (not ejection.suspect and not self._is_share(self.ejected)):
                 self._bring_back(node)

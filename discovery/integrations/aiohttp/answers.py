@@ -30,9 +30,9 @@ def take(response: aiohttp.ClientResponse, lease: Lease, pool: Pool) -> None:
 
 
 def let_go(lease: Lease, response: aiohttp.ClientResponse) -> None:
-    """The response is over: it was read or closed, or its body broke off, which is the backend's failure."""
+    """The response is over: it was read or closed, or its body broke off or stood still, the backend's failures."""
     error = response.content.exception()
-    if isinstance(error, aiohttp.ClientPayloadError):
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerTimeoutError):
         lease.fail(error)
     lease.release()
 

@@ -68,6 +68,8 @@ def judge(error: BaseException) -> Outcome:
 
     A bare TimeoutError is the caller's own limit (`ClientTimeout.total`): the time for everything is over.
     """
+    if isinstance(error, Queued):
+        return Outcome.FINAL
     if isinstance(error, Unsent | aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return Outcome.UNSENT
     if isinstance(error, BROKEN):
@@ -79,6 +81,10 @@ def judge_with_body(body: object, error: BaseException) -> Outcome:
     """The same for a request with this body: one that can be read only once cannot be sent twice."""
     outcome = judge(error)
     return Outcome.FINAL if outcome is Outcome.SENT and getattr(body, "consumed", False) else outcome
+
+
+class Queued(aiohttp.ConnectionTimeoutError):
+    """The caller's limit on connecting passed in the connector's queue, which is no backend's fault."""
 
 
 class Unsent(aiohttp.ClientConnectionError):

@@ -6,8 +6,9 @@ queue for a free connection is not the backend's fault and does not count.
 """
 
 import asyncio
+import traceback
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,13 +18,16 @@ from ...lease import Lease
 from ...retrying import Outcome, RetryPolicy
 from ..deadlines import Deadlines
 from .answers import take
-from .errors import DeadlineExceeded, Unsent, judge
+from .errors import DeadlineExceeded, Queued, Unsent, judge
 
 if TYPE_CHECKING:
     from .hosts import Host
 
 CONNECT, QUEUE = "connect", "_wait_for_available_connection"
 """The coroutines of aiohttp's connector that connect, and, in it, wait for a free connection; tests hold it to them."""
+
+SEND = "_connect_and_send_request"
+"""The innermost handler, that of aiohttp itself; its request is called `req`, and a test holds it to both."""
 
 LOOKS = 4
 """How often within `connect_timeout` it is looked at. All of them in a row must find it connecting: who comes from a
@@ -111,9 +115,9 @@ class Exchange:
     def failed(self, error: BaseException) -> BaseException:
         """There will be no answer. Returns what it was: the error itself, or what the limits or the moment make of it.
 
-        ConnectionTimeoutError: no connection in time. ServerTimeoutError: sent, and no headers in time.
-        DeadlineExceeded: the time for the whole was over in the connector's queue. Unsent: the connection broke before
-        anything went out.
+        ConnectionTimeoutError: no connection in time. Queued: that time was spent in the connector's queue.
+        ServerTimeoutError: sent, and no headers in time. DeadlineExceeded: the time for the whole was over in the
+        connector's queue. Unsent: the connection broke before anything went out.
         """
         self.stop()
         real = self._real(error)
@@ -130,10 +134,12 @@ class Exchange:
     def _real(self, error: BaseException) -> BaseException:
         if self._late is not None and isinstance(error, asyncio.CancelledError):
             return error if self._task.cancelling() > self._before else self._late
-        if judge(error) is Outcome.SENT and not _is_sent(self._request):
+        if judge(error) is Outcome.SENT and not (_is_sent(self._request) or _is_of_another(error)):
             return Unsent(f"the connection to {self._request.url.authority} broke before the request was sent")
         # What aiohttp says of these two holds the URL with its query, and the headers that came.
         if isinstance(error, aiohttp.ConnectionTimeoutError):
+            if any(frame.f_code.co_name == QUEUE for frame in _frames(error)):
+                return Queued(f"no free connection in time. {MORE}")
             return aiohttp.ConnectionTimeoutError(f"no connection to {self._request.url.authority} in time")
         if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
             return aiohttp.ServerDisconnectedError(f"{self._request.url.authority} broke off within the headers")
@@ -183,6 +189,19 @@ class Exchange:
 def _is_sent(request: Any) -> bool:
     """Aiohttp makes the response right after it has written the headers; a test holds it to that."""
     return request.response is not None
+
+
+def _is_of_another(error: BaseException) -> bool:
+    """Whether it was met by a request that was sent: if ours was not, a middleware further in has sent a copy of it."""
+    return any(_is_sent(frame.f_locals["req"]) for frame in _frames(error) if frame.f_code.co_name == SEND)
+
+
+def _frames(error: BaseException | None) -> Iterator[types.FrameType]:
+    """Where an error and those it comes from were raised."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            yield frame
+        error = error.__cause__
 
 
 def _waits_in(coroutine: Any, name: str) -> bool:

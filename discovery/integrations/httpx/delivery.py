@@ -115,8 +115,11 @@ class Delivery:
         """The headers are there. Until the body has been closed, the backend works."""
         judge_backend(lease, response.status_code, response.headers)
         self.host.pool.answered(lease)
-        assert isinstance(response.stream, httpx.AsyncByteStream)
-        response.stream = Body(response.stream, lease)
+        if response.is_closed:  # read already, as a transport that keeps answers has it: nobody will close it again
+            lease.release()
+        else:
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            response.stream = Body(response.stream, lease)
         wait = asked_wait(response.status_code, response.headers)
         if self._replays and asks_again(response.status_code, self.host.options.retry.statuses, wait):
             raise Unwanted(response, status=response.status_code, retry_after=wait)

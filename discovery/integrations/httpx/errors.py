@@ -107,6 +107,8 @@ def placed(error: BaseException, place: str) -> BaseException:
         return httpx.RemoteProtocolError(f"{place} broke off, or sent what is no HTTP")
     if isinstance(error, TimeoutError) or not isinstance(error, (*UNSENT, *BROKEN)):
         return error  # ours names it already
+    if type(error).__module__ != httpx.__name__:
+        return error  # of a transport of the program's own, which alone knows how one is made
     kind = Untrusted if _is_of_tls(error) else type(error)
     return kind(f"{place}: {error}" if str(error) else place)
 

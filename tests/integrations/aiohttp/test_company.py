@@ -1,6 +1,7 @@
 """The middleware among others: middlewares around it and in it, proxies, servers, peers that mean ill."""
 
 import asyncio
+import copy
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,7 @@ import discovery
 from discovery import RetryPolicy, RoundRobin
 
 from ...until import until
-from .scene import Scene, prefer, say
+from .scene import Cutting, Scene, prefer, say
 
 Handler = aiohttp.ClientHandlerType
 
@@ -99,6 +100,26 @@ async def test_a_request_that_was_cut_before_it_was_told_to_continue_is_tried_ag
         for _ in range(2):
             async with http.put("http://shop/", data=b"hello", expect100=True) as response:
                 assert (await response.json())["body"] == "hello"
+
+
+async def test_a_copy_that_a_middleware_further_in_has_sent_was_sent(scene: Scene) -> None:
+    cutting, told = Cutting(), []
+
+    async def cut(request: web.Request) -> web.Response:
+        told.append(await request.read())
+        return await cutting(request)
+
+    deployed = await scene.cluster.deploy("web", replicas=2, handler=cut)
+    cutting.cut.update(pod.address for pod in deployed.pods)
+
+    async def copying(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        return await handler(copy.copy(request))
+
+    http = await scene.client(inner=(copying,))
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await http.post(deployed.url, data=b"pay once")
+    assert told == [b"pay once"]
+    assert scene.in_flight() == 0
 
 
 async def test_a_request_through_a_proxy_keeps_its_name_and_goes_to_the_proxy(scene: Scene) -> None:

@@ -9,7 +9,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from discovery import errors
 from discovery.integrations import aiohttp as integration
-from discovery.integrations.aiohttp.errors import KINDS, Unsent, client_error, judge, judge_with_body
+from discovery.integrations.aiohttp.errors import KINDS, Queued, Unsent, client_error, judge, judge_with_body
 from discovery.retrying import Outcome
 
 OURS: list[tuple[errors.DiscoveryError, dict[str, Any]]] = [
@@ -75,6 +75,7 @@ REFUSED = ConnectionRefusedError(111, "refused")
         (aiohttp.ClientConnectorSSLError(KEY, REFUSED), Outcome.UNSENT),
         (aiohttp.ClientConnectorCertificateError(KEY, ssl.SSLCertVerificationError("wrong")), Outcome.UNSENT),
         (aiohttp.ConnectionTimeoutError(), Outcome.UNSENT),
+        (Queued(), Outcome.FINAL),
         (Unsent(), Outcome.UNSENT),
         (aiohttp.ClientOSError(104, "reset"), Outcome.SENT),
         (aiohttp.ClientConnectionResetError("closing"), Outcome.SENT),

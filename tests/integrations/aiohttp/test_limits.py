@@ -370,3 +370,20 @@ async def test_the_callers_limit_on_a_connection_tries_elsewhere(scene: Scene, h
     )
     async with asyncio.timeout(10):
         assert (await ask(http, deployed.url, "POST"))["at"] == deployed.pods[0].address
+
+
+async def test_the_callers_limit_on_a_connection_that_passes_in_the_queue_is_no_backends_fault(scene: Scene) -> None:
+    hanging = Hanging()
+    deployed = await scene.cluster.deploy("web", replicas=2, handler=hanging)
+    hanging.hung.update(pod.address for pod in deployed.pods)
+    http = await scene.client(timeout=aiohttp.ClientTimeout(connect=0.1), limit=1)
+    first = asyncio.create_task(ask(http, deployed.url))
+    await hanging.reached.wait()
+    with pytest.raises(aiohttp.ConnectionTimeoutError, match="no free connection"):
+        await ask(http, deployed.url)
+    hanging.let.set()
+    await first
+    nodes = scene.nodes().values()
+    assert [node.failures for node in nodes] == [0, 0]
+    assert sum(node.successes for node in nodes) == len(hanging.told) == 1
+    assert scene.in_flight() == 0

@@ -11,7 +11,7 @@ from aiohttp.client import IDEMPOTENT_METHODS
 from yarl import URL
 
 from discovery import Backend, Node
-from discovery.integrations.aiohttp.exchange import QUEUE, _waits_in
+from discovery.integrations.aiohttp.exchange import QUEUE, SEND, _frames, _waits_in
 from discovery.integrations.aiohttp.places import MOST_PLACES, Places
 from discovery.integrations.http import IDEMPOTENT
 from discovery.testing import FakeCluster, FakePod
@@ -81,6 +81,17 @@ async def test_a_request_has_no_response_until_it_is_sent_and_one_from_then_on(f
         assert response_of(seen.requests[0]) is not None
         holding.let.set()
         await reading
+
+
+async def test_an_error_of_a_request_tells_which_one_was_sent(fake_cluster: FakeCluster) -> None:
+    seen, cutting = Seen(), Cutting()
+    (pod,) = (await fake_cluster.deploy("web", handler=cutting)).pods
+    cutting.cut.add(pod.address)
+    async with aiohttp.ClientSession(middlewares=[seen]) as http:
+        with pytest.raises(aiohttp.ServerDisconnectedError) as cut:
+            await http.post(at(pod))
+    sending = [frame for frame in _frames(cut.value) if frame.f_code.co_name == SEND]
+    assert [frame.f_locals["req"] for frame in sending] == seen.requests
 
 
 async def test_a_request_that_is_connecting_has_no_response(fake_cluster: FakeCluster) -> None:

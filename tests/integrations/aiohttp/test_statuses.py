@@ -115,6 +115,23 @@ async def test_a_backend_whose_body_breaks_off_has_failed(scene: Scene) -> None:
     assert hits(deployed) == [2, 0], "the headers were the program's already"
 
 
+async def test_a_backend_whose_body_stands_still_for_longer_than_the_caller_allows_has_failed(scene: Scene) -> None:
+    async def stand_still(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b"first ")
+        await asyncio.Event().wait()
+        return response
+
+    deployed = await scene.cluster.deploy("web", handler=stand_still)
+    http = await scene.client(timeout=aiohttp.ClientTimeout(sock_read=0.1))
+    async with http.get(deployed.url) as response:
+        with pytest.raises(aiohttp.SocketTimeoutError):
+            await response.read()
+    (node,) = scene.nodes().values()
+    assert (node.failures, node.successes, node.in_flight) == (1, 0, 0)
+
+
 async def test_a_caller_that_lets_go_of_a_body_says_nothing_against_the_backend(scene: Scene) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -77,12 +77,21 @@ def test_what_an_error_means_for_another_attempt(error: Exception, outcome: Outc
     assert (judge(error), judge_once(error)) == (outcome, once)
 
 
+class Theirs(httpx.ConnectError):
+    """Of a transport of the program's own."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(f"{text} {number}")
+
+
 def test_an_error_names_its_backend_and_keeps_its_kind() -> None:
     assert str(placed(httpx.ReadTimeout(""), "10.0.0.1:80")) == "10.0.0.1:80"
     error = placed(httpx.ConnectError("All connection attempts failed"), "10.0.0.1:80")
     assert (type(error), str(error)) == (httpx.ConnectError, "10.0.0.1:80: All connection attempts failed")
     ours = Unanswered("no answer from 10.0.0.1:80 in time")
     assert placed(ours, "10.0.0.1:80") is ours
+    theirs = Theirs(7, "mine")
+    assert placed(theirs, "10.0.0.1:80") is theirs
     foreign = ValueError("a bug")
     assert placed(foreign, "10.0.0.1:80") is foreign
 

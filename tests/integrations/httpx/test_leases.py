@@ -71,6 +71,15 @@ async def test_an_answer_that_was_read_holds_nothing(scene: Scene, method: str) 
     assert counts(node) == (0, 1, 0)
 
 
+@pytest.mark.parametrize("status", [200, 503])
+async def test_an_answer_that_a_transport_has_read_already_holds_nothing(scene: Scene, status: int) -> None:
+    await scene.cluster.deploy("web", replicas=2)
+    answers = httpx.MockTransport(lambda _: httpx.Response(status, json={"is": "kept"}))
+    http = await client(scene, transport=answers)
+    assert await ask(http, URL) == {"is": "kept"}
+    assert scene.in_flight() == 0
+
+
 async def test_a_body_that_breaks_off_lets_go_and_is_the_backend_s_failure(scene: Scene) -> None:
     async def cut(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
