@@ -64,7 +64,7 @@ class Pool:
         self._most, self._most_each = options.max_in_flight, options.max_in_flight_per_backend
         self._limited = self._most is not None or self._most_each is not None
         self._held = 0
-        self._clock = candidates.membership.clock
+        self._clock = around.now
         self._learn = None if self._learner is None else _learning(self._learner, self._clock)
         self.ended: Callable[[Lease], None] | None = self._over if self._limited else self._learn
         self.plain = self.ended is None  # a pick needs nothing but `node.in_flight += 1`

@@ -5,6 +5,7 @@ A target is resolved once, however many pools use it: what is learnt of its back
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -143,7 +144,7 @@ class Pools:
             return Pool(
                 uses.candidates,
                 options,
-                around=self._around(resolving.membership),
+                around=self._around(),
                 learnt=self._learnt(resolving, options),
                 emit=self._emit,
                 give_back=self.close,
@@ -185,14 +186,14 @@ class Pools:
         return uses
 
     def _learnt(self, resolving: _Resolving, options: PoolOptions) -> Learnt:
-        budget, hedging, clock = options.retry.budget, options.hedging, resolving.membership.clock
+        budget, hedging, clock = options.retry.budget, options.hedging, _clock()
         return Learnt(
             None if budget is None else _kept(resolving.budgets, budget, Budget, clock),
             None if hedging is None else _kept(resolving.latencies, hedging, Latencies, clock),
         )
 
-    def _around(self, membership: Membership) -> Surroundings:
-        return Surroundings(zone=self._zone, rng=self._rng, now=membership.clock, offload=self._offload)
+    def _around(self) -> Surroundings:
+        return Surroundings(zone=self._zone, rng=self._rng, now=_clock(), offload=self._offload)
 
     def _look_around(self, *_moved: object) -> None:
         """Backends of one target may have told the client's own zone, by which others are chosen too."""
@@ -239,6 +240,12 @@ class Pools:
         if resolving.task.cancel():
             self._ending.add(resolving.task)
             resolving.task.add_done_callback(self._ending.discard)
+
+
+def _clock() -> Callable[[], float]:
+    """The running loop's. Most loops only hand on the monotonic clock: asking that itself is a call less a request."""
+    loop = asyncio.get_running_loop()
+    return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
 
 
 def _kept(known: dict[K, V], spec: K, make: Callable[[K, Callable[[], float]], V], clock: Callable[[], float]) -> V:

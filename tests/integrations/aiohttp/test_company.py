@@ -12,7 +12,7 @@ import discovery
 from discovery import RetryPolicy, RoundRobin
 
 from ...until import until
-from .scene import Cutting, Scene, prefer, say
+from .scene import Cutting, Scene, ask, prefer, say
 
 Handler = aiohttp.ClientHandlerType
 
@@ -120,6 +120,23 @@ async def test_a_copy_that_a_middleware_further_in_has_sent_was_sent(scene: Scen
         await http.post(deployed.url, data=b"pay once")
     assert told == [b"pay once"]
     assert scene.in_flight() == 0
+
+
+async def test_credentials_that_belong_to_a_name_are_good_at_every_backend(scene: Scene) -> None:
+    challenge = {"WWW-Authenticate": 'Digest realm="shop", nonce="once", qop="auth", algorithm=MD5'}
+
+    async def guarded(request: web.Request) -> web.Response:
+        if "Authorization" not in request.headers:
+            return web.Response(status=401, headers=challenge)
+        return await say(request)
+
+    deployed = await scene.cluster.deploy("web", replicas=3, handler=guarded)
+    asks = aiohttp.DigestAuthMiddleware("anna", "secret")
+    middlewares = [asks, scene.disco.middleware(balancer=RoundRobin())]
+    async with aiohttp.ClientSession(middlewares=middlewares) as http:
+        at = {(await ask(http, deployed.url))["at"] for _ in range(6)}
+    assert at == {pod.address for pod in deployed.pods}
+    assert sum(pod.requests for pod in deployed.pods) == 7, "challenged once, for all of them"
 
 
 async def test_a_request_through_a_proxy_keeps_its_name_and_goes_to_the_proxy(scene: Scene) -> None:
