@@ -132,7 +132,7 @@ async def test_credentials_that_belong_to_a_name_are_good_at_every_backend(scene
 
     deployed = await scene.cluster.deploy("web", replicas=3, handler=guarded)
     asks = aiohttp.DigestAuthMiddleware("anna", "secret")
-    middlewares = [asks, scene.disco.middleware(balancer=RoundRobin())]
+    middlewares: list[aiohttp.ClientMiddlewareType] = [asks, scene.disco.middleware(balancer=RoundRobin())]
     async with aiohttp.ClientSession(middlewares=middlewares) as http:
         at = {(await ask(http, deployed.url))["at"] for _ in range(6)}
     assert at == {pod.address for pod in deployed.pods}
