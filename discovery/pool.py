@@ -64,8 +64,8 @@ class Pool:
         self._most, self._most_each = options.max_in_flight, options.max_in_flight_per_backend
         self._limited = self._most is not None or self._most_each is not None
         self._held = 0
-        self._clock = around.now
-        self._learn = None if self._learner is None else _learning(self._learner, self._clock)
+        self.now = around.now  # seconds, of the loop's clock
+        self._learn = None if self._learner is None else _learning(self._learner, self.now)
         self.ended: Callable[[Lease], None] | None = self._over if self._limited else self._learn
         self.plain = self.ended is None  # a pick needs nothing but `node.in_flight += 1`
         # Pools with other options count on the same backends, and do not tell this one when they are done.
@@ -153,7 +153,7 @@ class Pool:
         if self._learner is not None and self.nodes and not self._limited:
             node = self.picker(key)
             node.in_flight += 1
-            return Lease(node, self._failures, self.ended, self._clock())
+            return Lease(node, self._failures, self.ended, self.now())
         return self.lease(self.choose(key))
 
     def choose(self, key: Key = None) -> Node:
@@ -171,7 +171,7 @@ class Pool:
         node.in_flight += 1
         if self._limited:
             self._held += 1
-        return Lease(node, self._failures, self.ended, self._clock() if self._learner else 0.0)
+        return Lease(node, self._failures, self.ended, self.now() if self._learner else 0.0)
 
     def pick_other(self, tried: Collection[Node], key: Key = None) -> Lease:
         """Choose a backend that was not tried, on a machine that was not tried before any other; else any there is.
@@ -187,7 +187,7 @@ class Pool:
     def answered(self, lease: Lease) -> None:
         """The answer has begun: the time until now is what is learnt of the backend, not that of the answer's end."""
         if self._learner is not None and lease.since:
-            now = self._clock()
+            now = self.now()
             failed = lease.went is False
             self._learner.observe(lease.node, now - lease.since, now, failed=failed, retry_after=lease.retry_after)
             lease.since = 0.0

@@ -26,7 +26,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "explain",
         help="tell of each candidate whether it is used, and why",
         description="Print every address that is known for a target, whether a pool would pick it, and why; then "
-        "what else is worth knowing.",
+        "what else is worth knowing. What a running program has learnt (ejections, its subset, health checks) only "
+        "its own pool.explain() tells.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

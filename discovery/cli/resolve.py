@@ -21,7 +21,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     made = commands.add_parser(
         "resolve",
         help="print the backends of a target once",
-        description="Print the backends that a pool of this target would pick from now.",
+        description="Print the backends of a target that are usable now, once.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,6 +12,8 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 import attrs
 
+from ..balancing import Key
+from ..caller import Options
 from ..errors import DiscoveryError
 from ..pool import Pool
 from ..pool_options import PoolOptions
@@ -85,6 +87,12 @@ class Host:
     def busy(self) -> bool:
         """Whether any request to its target waits or is under way, and may yet have to go elsewhere."""
         return self.waiting > 0 or self.pool.in_flight > 0
+
+    def key_of(self, request: object, asked: Options | None) -> Key:
+        """What a hash policy places a request by: the word of the program first."""
+        if asked is not None and asked.key is not None:
+            return asked.key
+        return None if self.key is None else self.key(request)
 
     @contextlib.contextmanager
     def awaited(self) -> Iterator[None]:

@@ -9,7 +9,16 @@ from typing import Generic, Literal
 import attrs
 
 from ..balancing import Key, Node
-from ..errors import AccessDenied, ConfigurationError, NoEndpoints, PortNotFound, ServiceNotFound, Unauthenticated
+from ..errors import (
+    AccessDenied,
+    ConfigurationError,
+    DeadlineExceeded,
+    DiscoveryError,
+    NoEndpoints,
+    PortNotFound,
+    ServiceNotFound,
+    Unauthenticated,
+)
 from ..events import Event, Hook
 from .directory import Directory, H, Host
 
@@ -31,6 +40,25 @@ class Finding(Generic[H]):
     fallback: Fallback | None
     ready_timeout: float
     emit: Hook
+
+    async def find(self, host: Host, key: Key, end: float | None) -> Node | None:
+        """A backend, uncounted, by the time `end` of the loop's clock; None to send the request by its name.
+
+        Raises:
+            DiscoveryError: there is nothing to pick from, and going by the name is not wanted or no help.
+        """
+        if host.direct and host.pool.nodes:
+            return host.pool.choose(key)
+        try:
+            with host.awaited():
+                async with asyncio.timeout_at(end):
+                    return await self.choose(host, key)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{host.name}: the deadline passed before a backend was known") from error
+        except DiscoveryError as error:
+            if host.short and means_nothing(error):
+                return None  # a short name may be anything's
+            raise
 
     async def choose(self, host: Host, key: Key) -> Node | None:
         """A backend; None to send the request by its name.

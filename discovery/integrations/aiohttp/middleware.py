@@ -4,7 +4,6 @@ The name stays what everybody sees: the Host header, cookies, redirects, `respon
 Service's; only the place the connection goes to is changed.
 """
 
-import asyncio
 import types
 from collections.abc import Awaitable, Generator, Sized
 from functools import partial
@@ -13,12 +12,12 @@ from typing import Any, NoReturn
 import aiohttp
 import attrs
 
-from ...balancing import Key, Node
+from ...balancing import Node
 from ...caller import current
-from ...errors import DeadlineExceeded, DiscoveryError
+from ...errors import DiscoveryError
 from ...lease import Lease
 from ..directory import Place
-from ..finding import Finding, means_nothing
+from ..finding import Finding
 from .answers import DOUBTFUL, let_go, take, unwanted
 from .delivery import Delivery, Handler
 from .errors import client_error
@@ -91,7 +90,7 @@ class Middleware:
             request.server_hostname = host.certified
         host.asked = True
         request.response = None  # of a pass before, where another middleware sends it again
-        began = 0.0 if learner is None else host.loop.time()
+        began = 0.0 if learner is None else pool.now()
         lease = pool.lease(node) if host.limited else None
         if lease is None:
             node.in_flight += 1
@@ -122,7 +121,7 @@ class Middleware:
                 response = yield from doubt.__await__()
             return response
         if learner is not None:
-            now = host.loop.time()
+            now = pool.now()
             learner.observe(node, now - began, now, failed=False, retry_after=None)
         # Until the body has been read or the response closed, the backend works.
         if response.connection is not None:
@@ -174,16 +173,9 @@ class Middleware:
 
     async def _deliver(self, request: aiohttp.ClientRequest, handler: Handler, host: Host) -> aiohttp.ClientResponse:
         asked = current()
-        key = asked.key if asked is not None and asked.key is not None else None
-        if key is None and host.key is not None:
-            key = host.key(request)
+        key = host.key_of(request, asked)
         end = host.rules.end()
-        try:
-            node = await self._choose(host, key, end)
-        except DiscoveryError as error:
-            if not (host.short and means_nothing(error)):
-                raise
-            node = None  # a short name may be anything's
+        node = await self.finding.find(host, key, end)
         if node is None:
             return await handler(request)
         lease = host.pool.lease(node)
@@ -191,17 +183,6 @@ class Middleware:
         if host.certified is not None and request.server_hostname is None:
             request.server_hostname = host.certified
         return await Delivery(request, request.url, handler, host, key, asked, end).all(lease)
-
-    async def _choose(self, host: Host, key: Key, end: float | None) -> Node | None:
-        """A backend, uncounted; None to send the request by its name."""
-        if host.direct and host.pool.nodes:
-            return host.pool.choose(key)
-        try:
-            with host.awaited():
-                async with asyncio.timeout_at(end):
-                    return await self.finding.choose(host, key)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"{host.name}: the deadline passed before a backend was known") from error
 
     async def _concluded(
         self, request: aiohttp.ClientRequest, delivered: Awaitable[aiohttp.ClientResponse]

@@ -4,21 +4,19 @@ The name stays what everybody sees: the Host header, cookies, redirects, `respon
 Service's; only the place the connection goes to is changed.
 """
 
-import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self, Unpack
 
 import httpx
 
-from ...balancing import Key, Node
-from ...caller import Options, current
-from ...errors import DeadlineExceeded, DiscoveryError
+from ...caller import current
+from ...errors import DiscoveryError
 from ...pool_options import PoolKeywords, PoolOptions
 from ...targets import Target
 from .. import directory
 from ..directory import H
-from ..finding import Fallback, Finding, means_nothing
+from ..finding import Fallback, Finding
 from ..hosts import Via
 from ..routes import KeyOf, Route
 from ..settings import Settings
@@ -125,32 +123,10 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         if host is None:
             return None
         asked = current()
-        key = _key(host, request, asked)
+        key = host.key_of(request, asked)
         end = host.rules.end()
-        node = await self._choose(host, key, end)
+        node = await self._finding.find(host, key, end)
         if node is None:
             return None
         host.asked = True
         return await Delivery(self._transport, self._tells, request, host, key, asked, end).send(node)
-
-    async def _choose(self, host: Host, key: Key, end: float | None) -> Node | None:
-        """A backend, uncounted; None to send the request by its name."""
-        if host.direct and host.pool.nodes:
-            return host.pool.choose(key)
-        try:
-            with host.awaited():
-                async with asyncio.timeout_at(end):
-                    return await self._finding.choose(host, key)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"{host.name}: the deadline passed before a backend was known") from error
-        except DiscoveryError as error:
-            if host.short and means_nothing(error):
-                return None  # a short name may be anything's
-            raise
-
-
-def _key(host: Host, request: httpx.Request, asked: Options | None) -> Key:
-    """What a hash policy places the request by: the word of the program first."""
-    if asked is not None and asked.key is not None:
-        return asked.key
-    return None if host.key is None else host.key(request)
