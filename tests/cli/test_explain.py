@@ -41,6 +41,16 @@ async def test_json_has_each_backend_with_the_verdict_and_the_reason(fake_cluste
     assert resolved.json["backends"][0].items() <= candidates[0].items(), "with all fields of a backend"
 
 
+async def test_a_client_that_uses_a_hundred_of_more_tells_of_all_and_where_to_ask_for_its_own() -> None:
+    target = "static://" + ",".join(f"10.0.0.{number}:80" for number in range(1, 151))
+    ran = await run("explain", target, "--output", "json")
+    assert [one["usable"] for one in ran.json["candidates"]] == [True] * 150
+    resolved = await run("resolve", target, "--output", "json")
+    assert len(resolved.json["backends"]) == 150
+    ran = await run("explain", "--help")
+    assert "only its own pool.explain() tells" in " ".join(ran.out.split())
+
+
 @pytest.mark.parametrize("output", ["table", "json"])
 async def test_notes_come_with_it(fake_cluster: FakeCluster, output: str) -> None:
     await fake_cluster.deploy("web")
