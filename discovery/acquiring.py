@@ -1,6 +1,7 @@
 """Picks that wait: for a first backend, or for a free place under a limit, first come, first served."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -43,6 +44,7 @@ class Queue:
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: deque[_Waiter] = deque()
         self._serving = False
+        self._loop = _running_loop()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -57,7 +59,10 @@ class Queue:
             return self._pick(key)
         except DiscoveryError as error:
             if isinstance(error, Overloaded) and len(self._waiting) >= self._most:
-                raise Overloaded(f"{error}. And {self._most} wait already") from None
+                why = str(error).removesuffix(f". {error.next_step}")
+                raise Overloaded(
+                    f"{why}, and {self._most} wait already", next_step="Send less, or raise max_queued"
+                ) from None
         try:
             async with asyncio.timeout(timeout):
                 return await self._place(key)
@@ -66,7 +71,10 @@ class Queue:
         return self._pick(key)  # says why not, as things are now
 
     async def _place(self, key: Key) -> Lease:
-        waiter = _Waiter(key, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            raise RuntimeError("this pool belongs to another event loop: make a Discovery in each loop")
+        waiter = _Waiter(key, loop.create_future())
         self._waiting.append(waiter)
         self._arm()
         try:
@@ -130,6 +138,12 @@ class Acquisition:
     ) -> None:
         assert self._lease is not None
         self._lease.__exit__(kind, error, trace)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    return None
 
 
 def _give_back(place: "asyncio.Future[Lease]") -> None:

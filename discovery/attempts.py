@@ -87,7 +87,9 @@ class Rules:
             ends.append(asked.deadline)
         end = min(ends, default=None)
         if self.over(end):
-            raise DeadlineExceeded(f"{self.name}: no time was left to make a call")
+            raise DeadlineExceeded(
+                f"{self.name}: no time was left to make a call", next_step="Give a longer deadline, or begin earlier"
+            )
         return end
 
     def limit(self, end: float | None) -> float | None:
@@ -118,9 +120,9 @@ class Rules:
         """The error for when nothing is left to try."""
         attempts = self.policy.attempts
         unreached = self.judge(error) is Outcome.UNSENT and not isinstance(error, ssl.SSLError)
-        tries = "the one attempt" if attempts == 1 else f"each of {attempts} attempts"
+        tries = "the one attempt failed" if attempts == 1 else f"each of {attempts} attempts failed, the last"
         return RetriesExhausted(
-            f"{self.name}: {tries} failed, the last with {type(error).__name__}: {error}",
+            f"{self.name}: {tries} with {type(error).__name__}{_said(error)}",
             attempts=attempts,
             next_step=(unreached and self.far) or "Look at the backends with pool.explain()",
         )
@@ -128,8 +130,11 @@ class Rules:
     def too_late(self, error: Exception, attempts: int) -> DeadlineExceeded:
         """The error for when the time is over."""
         during = "in its one attempt" if attempts == 1 else f"in attempt {attempts}"
-        said = f": {error}" if str(error) else ""
         return DeadlineExceeded(
-            f"{self.name}: the deadline of the call passed {during}, with {type(error).__name__}{said}",
+            f"{self.name}: the deadline of the call passed {during}, with {type(error).__name__}{_said(error)}",
             next_step="Look at the backends with pool.explain(), or give it more time",
         )
+
+
+def _said(error: Exception) -> str:
+    return f": {error}" if str(error) else ""

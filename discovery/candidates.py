@@ -41,7 +41,9 @@ class Candidates:
         self._within = None if self._subset is None else set(self.nodes)
         self.version = 0  # grows with every change of `nodes`, of one of them, or of who is `out`
         self._ejected: set[Node] = set()
-        self._suspended = False
+        self._said: set[Node] = set()  # those of whose ejection was told
+        self.outage = False  # whether an outage was told of that has not been over for an interval
+        self._over: asyncio.TimerHandle | None = None
         self._closed = False
         self.detector = (
             None
@@ -59,8 +61,9 @@ class Candidates:
         if self.detector is not None:
             self.membership.watchers.remove(self)
             self.detector.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._over):
+            if timer is not None:
+                timer.cancel()
 
     def listen(self, told: Told) -> None:
         """Tell of each change from now on."""
@@ -138,19 +141,41 @@ class Candidates:
             told()
 
     def _report(self) -> None:
+        """One outage is told of once, and what single backends do meanwhile is not: that may be hundreds a second."""
         assert self.detector is not None
-        name, out, before = self.membership.name, self.detector.out, self._ejected
-        if out.keys() != before:
+        out = self.detector.out.keys()
+        if out != self._ejected:
             self.version += 1
             self._ejected = set(out)
-        for node in self._ejected - before:
-            self._emit(Event("backend.ejected", name, {"backend": node.backend.netloc, "reason": out[node].reason}))
-        for node in before - self._ejected:
+        suspended = self.detector.suspended
+        if suspended and not self.outage:
+            self._say_outage(True)
+        if suspended and self._over is not None:
+            self._over.cancel()
+            self._over = None
+        elif not suspended and self.outage and self._over is None:
+            self._over = asyncio.get_running_loop().call_later(self.detector.interval, self._is_over)
+        if not self.outage:
+            self._say_moves()
+
+    def _is_over(self) -> None:
+        self._over = None
+        self._say_outage(False)
+        self._say_moves()
+        self._tell()
+
+    def _say_outage(self, outage: bool) -> None:
+        self.outage = outage
+        name = "outage.started" if outage else "outage.ended"
+        self._emit(Event(name, self.membership.name, {"failing": len(self.out), "backends": len(self.nodes)}))
+
+    def _say_moves(self) -> None:
+        name, before, self._said = self.membership.name, self._said, set(self.out)
+        for node in self._said - before:
+            data = {"backend": node.backend.netloc, "reason": self.out[node].reason}
+            self._emit(Event("backend.ejected", name, data))
+        for node in before - self._said:
             self._emit(Event("backend.returned", name, {"backend": node.backend.netloc}))
-        if self.detector.suspended is not self._suspended:
-            self._suspended = self.detector.suspended
-            event = "outage.started" if self._suspended else "outage.ended"
-            self._emit(Event(event, name, {"failing": len(out), "backends": len(self.nodes)}))
 
     def _arm(self) -> None:
         """One timer, for when the detector wants to look again; none while all is well."""

@@ -62,14 +62,16 @@ def whole(*, least: int, optional: bool = False) -> Validator:
     return check
 
 
-def instance(kind: type) -> Validator:
-    """A value of this class or protocol; not the class itself, which is an easy slip."""
+def instance(kind: type, *, such_as: str = "") -> Validator:
+    """A value of this class or protocol; not the class itself, which is an easy slip. `such_as`: what may be given."""
 
     def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         if isinstance(value, type) or not isinstance(value, kind):
             raise ConfigurationError(
                 f"{attribute.name}={quote(value)} is no {kind.__name__}",
-                next_step=f"Give an instance, {kind.__name__}(...)",
+                next_step=f"Give an instance, such as {such_as}"
+                if such_as
+                else f"Give an instance, {kind.__name__}(...)",
             )
 
     return check

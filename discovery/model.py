@@ -15,6 +15,11 @@ def _weight(_instance: object, _attribute: "attrs.Attribute[Any]", value: object
         raise ConfigurationError(f"weight={quote(value)} is not a number of at least 0", next_step="1.0 is the usual")
 
 
+def _priority(_instance: object, _attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if value.__class__ is not int or value < 0:
+        raise ConfigurationError(f"priority={quote(value)} is not a whole number of at least 0")
+
+
 @attrs.frozen(kw_only=True)
 class PodRef:
     """The pod behind a backend."""
@@ -48,7 +53,7 @@ class Backend:
     serving: bool = True
     terminating: bool = False
     weight: float = attrs.field(default=1.0, validator=_weight)
-    priority: int = 0
+    priority: int = attrs.field(default=0, validator=_priority)
     zone: str = ""
     node: str = ""
     hostname: str = ""

@@ -98,6 +98,10 @@ class Pool:
             since += f", {type(status.last_error).__name__}"
         if self._closed:
             since += ", closed"
+        if self._candidates.out:
+            since += f", {len(self._candidates.out)} kept out"
+        if self._candidates.suspended:
+            since += ", outage"
         ready = f"0 ready, {status.backends} standing in" if status.standing_in else f"{status.backends} ready"
         return f"<Pool {self._membership.name} {ready}, {status.not_ready} not ready, {since}>"
 
@@ -232,8 +236,13 @@ class Pool:
 
         async def attempt(lease: Lease, _number: int) -> T:
             with lease:
-                async with asyncio.timeout_at(rules.limit(end)):
-                    return await fn(lease.backend)
+                try:
+                    async with asyncio.timeout_at(rules.limit(end)) as limit:
+                        return await fn(lease.backend)
+                except TimeoutError as error:
+                    if not limit.expired():
+                        raise
+                    raise TimeoutError(f"no answer from {lease.backend.netloc} in time") from error
 
         return await call(
             attempt,
@@ -411,8 +420,9 @@ class Pool:
             selection.refresh(held.out, uneven=held.uneven, ranked=held.ranked)
         self.nodes = selection.nodes
         self.picker = self._pick_probe if self._probing() else selection.picker
-        if selection.panic is not self._panic:
-            self._panic = selection.panic
+        panic = selection.panic or (self._panic and held.outage)  # it comes and goes with each answer of an outage
+        if panic is not self._panic:
+            self._panic = panic
             name = "panic.started" if self._panic else "panic.ended"
             self._emit(Event(name, self.name, {"out": len(held.out), "backends": len(held.nodes)}))
         self._save(outage=selection.panic and held.suspended)
@@ -460,7 +470,9 @@ class Pool:
         return node
 
     def _overloaded(self, why: str) -> Overloaded:
-        return Overloaded(f"{self.name}: {why}", next_step="Wait with acquire(), send less, or raise the limit")
+        return Overloaded(
+            f"{self.name}: {why}", next_step="Send less, raise the limit, or wait for a place with pool.acquire()"
+        )
 
     def _why_not(self) -> Exception:
         if self.closed:

@@ -75,7 +75,9 @@ class PoolOptions:
         ConfigurationError: one is of the wrong kind, or cannot be hashed.
     """
 
-    balancer: Balancer = attrs.field(default=None, converter=_balancer, validator=instance(Balancer))
+    balancer: Balancer = attrs.field(
+        default=None, converter=_balancer, validator=instance(Balancer, such_as="RoundRobin()")
+    )
     outlier: OutlierDetection | None = attrs.field(
         factory=OutlierDetection, validator=optional(instance(OutlierDetection))
     )

@@ -73,7 +73,7 @@ async def test_when_too_many_wait_already_the_next_is_told_at_once() -> None:
     places = Places(0, most=1)
     waiting = asyncio.create_task(places.queue.wait(None, None))
     await asyncio.sleep(0)
-    with pytest.raises(Overloaded, match="And 1 wait already"):
+    with pytest.raises(Overloaded, match="full, and 1 wait already"):
         await places.queue.wait(None, None)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

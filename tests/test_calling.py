@@ -201,7 +201,7 @@ def test_where_the_answer_was_discarded_before_a_pause_the_pick_says_what_is_wro
             1,
             UNSENT,
             "",
-            "test://web: the one attempt failed, the last with ConnectionRefusedError: [Errno 111] refused.",
+            "test://web: the one attempt failed with ConnectionRefusedError: [Errno 111] refused.",
         ),
         (3, SENT, "", "test://web: each of 3 attempts failed, the last with ConnectionResetError: [Errno 104] reset."),
         (2, UNSENT, "", "pool.explain()"),

@@ -117,15 +117,43 @@ async def test_without_failures_no_timer_runs_and_once_it_is_closed_none_is_left
     assert not scene.membership.followers
 
 
-async def test_an_outage_of_the_whole_service_is_said_once_and_its_end_too() -> None:
-    scene = Scene(outlier=OutlierDetection())
-    scene.show(1, 2)
-    scene.fail(1, 5)
-    scene.fail(2, 5)
-    assert scene.names().count("outage.started") == 1
-    scene.show(3)
-    assert not scene.candidates.suspended
-    assert scene.names()[-1] == "outage.ended"
+def test_an_outage_is_said_once_and_its_end_when_there_was_none_for_an_interval() -> None:
+    async def run() -> None:
+        scene = Scene(outlier=OutlierDetection(interval=10))
+        scene.show(1, 2)
+        for _ in range(20):  # up and down with each answer
+            scene.fail(1, 5)
+            scene.fail(2, 5)
+            scene.show(3)
+            scene.show(1, 2)
+        assert scene.names() == ["outage.started"]
+        scene.show(3)
+        await asyncio.sleep(9)
+        assert scene.names() == ["outage.started"]
+        await asyncio.sleep(2)
+        assert scene.names() == ["outage.started", "outage.ended"]
+        assert not scene.candidates.outage
+        scene.candidates.close()
+
+    virtual.run(run())
+
+
+@pytest.mark.parametrize("failing", [0.3, 0.5, 0.9])
+def test_a_service_that_fails_in_part_fills_no_log(failing: float) -> None:
+    async def run() -> None:
+        scene, rng = Scene(outlier=OutlierDetection()), random.Random(1)
+        scene.show(*range(1, 11))
+        for _ in range(10_000):  # 20 s of 500 requests a second
+            await asyncio.sleep(0.002)
+            node = rng.choice(scene.membership.nodes)
+            if rng.random() < failing:
+                node.fail()
+            else:
+                node.succeed()
+        assert len(scene.names()) < 100 * (1 - failing) + 15
+        scene.candidates.close()
+
+    virtual.run(run())
 
 
 async def test_who_listens_no_more_is_told_no_more() -> None:
@@ -157,14 +185,15 @@ async def test_a_probe_that_ends_after_it_is_closed_starts_no_timer_and_says_not
     assert not scene.candidates.out
 
 
-async def test_an_outage_that_is_none_among_more_backends_is_said_to_be_over_at_once() -> None:
+async def test_an_outage_that_is_none_among_more_backends_is_over_and_its_end_is_told_later() -> None:
     scene = Scene(outlier=OutlierDetection())
     scene.show(1, 2)
     scene.fail(1, 5)
     assert scene.names()[-1] == "outage.started"
     scene.show(1, 2, 3, 4, 5)
     assert not scene.candidates.suspended
-    assert scene.names()[-1] == "outage.ended"
+    assert scene.candidates.outage
+    scene.candidates.close()
 
 
 def test_its_version_grows_with_who_is_out_and_not_with_who_is_to_be_probed() -> None:

@@ -31,7 +31,13 @@ def test_a_value_equals_its_copies_and_never_changes(value: Any) -> None:
     for field in attrs.fields(type(value)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(value, field.name, None)
-        assert attrs.evolve(value, **{field.name: 2.0 if field.name == "weight" else "another"}) != value
+        assert attrs.evolve(value, **{field.name: {"weight": 2.0, "priority": 1}.get(field.name, "another")}) != value
+
+
+@pytest.mark.parametrize("priority", [-1, 1.5, True, "first", None])
+def test_a_priority_that_is_none_is_refused_where_it_is_given(priority: Any) -> None:
+    with pytest.raises(ConfigurationError, match="priority"):
+        Backend(address="10.0.0.1", port=80, priority=priority)
 
 
 @pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), True, "heavy", None])

@@ -42,8 +42,8 @@ class Hedging:
     before 100 answers of the target are known.
 
     Args:
-        percentile: of the answers' times after which the copy is sent: above 0 and below 100. With 98, two requests
-            in a hundred get one.
+        percentile: of the answers' times after which the copy is sent: from 1 (98 is 98 %) to below 100. With 98, two
+            requests in a hundred get one.
         minimum_delay: seconds to wait at least, above 0. 1 ms is Finagle's: below that a copy costs more than it saves.
         ratio: copies for each request, from 0 to 1, however slow all answers become: within the last ten seconds, and
             within any one as `RetryBudget` has it.
@@ -52,7 +52,7 @@ class Hedging:
         ConfigurationError: a number out of its range.
     """
 
-    percentile: float = attrs.field(default=98, validator=number(above=0, most=99.999))
+    percentile: float = attrs.field(default=98, validator=number(least=1, most=99.999))
     minimum_delay: float = attrs.field(default=0.001, validator=seconds())
     ratio: float = attrs.field(default=0.05, validator=number(above=0, most=1))
 

@@ -47,6 +47,7 @@ class Detector:
         changed: Callable[[], None],
     ) -> None:
         self.overflowed = 0
+        self.interval = spec.interval
         self._spec = spec
         self._nodes = nodes
         self._now = now
