@@ -16,21 +16,21 @@ SLOW = 0.5
 
 async def main(disco: discovery.Discovery, served: "itertools.count[int]") -> None:
     before = next(served)
-    without = await slowest(disco.middleware())
+    without = await slow_ones(disco.middleware())
     asked = next(served) - before - 1
-    print("without: the slowest took as long as a slow answer:", without >= SLOW)
+    print("without: some took as long as a slow answer:", without > 0)
 
     # Nothing is hedged before 100 answers are known.
     middleware = disco.middleware(hedging=discovery.Hedging())
-    await slowest(middleware)
+    await slow_ones(middleware)
     before = next(served)
-    hedged = await slowest(middleware)
+    hedged = await slow_ones(middleware)
     more = next(served) - before - 1 - asked
-    print("with: less than half of it:", hedged < SLOW / 2)
+    print("with: fewer do:", hedged < without)
     print("at most one request in twenty more:", 0 < more <= asked / 20 + 1)
 
 
-async def slowest(middleware: aiohttp.ClientMiddlewareType, requests: int = 300) -> float:
+async def slow_ones(middleware: aiohttp.ClientMiddlewareType, requests: int = 300) -> int:
     times = []
     async with aiohttp.ClientSession(middlewares=[middleware]) as http:
         for _ in range(requests):
@@ -38,7 +38,7 @@ async def slowest(middleware: aiohttp.ClientMiddlewareType, requests: int = 300)
             async with http.get("http://alpaca-prod.default.svc/orders") as response:
                 await response.read()
             times.append(time.perf_counter() - began)
-    return max(times)
+    return sum(taken >= SLOW for taken in times)
 
 
 async def in_a_simulated_cluster() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -230,9 +231,10 @@ def test_an_error_that_no_second_run_came_for_is_forgotten() -> None:
     async def scenario() -> None:
         async with aiohttp.ClientSession() as http:
             loop = asyncio.get_running_loop()
-            kept = Reruns()
+            kept, made = Reruns(), []
             for _ in range(100):
                 request = aiohttp.ClientRequest("GET", URL("http://web/"), loop=loop, session=http)
+                made.append(weakref.ref(request))
                 kept.expect(request, aiohttp.ServerDisconnectedError())
             assert len(kept.ended) == 100
             await asyncio.sleep(KEPT / 2)
@@ -243,7 +245,7 @@ def test_an_error_that_no_second_run_came_for_is_forgotten() -> None:
             assert kept.ended == {}
             del request
             gc.collect()
-            assert not [one for one in gc.get_objects() if isinstance(one, aiohttp.ClientRequest)]
+            assert not any(one() for one in made)
 
     run(scenario())
 
