@@ -8,7 +8,7 @@ help:
 	@echo "make demo          the main job with nothing installed: load on ten backends through a rolling restart"
 	@echo "make test          style, types, layers and all tests that need no cluster"
 	@echo "make cluster-test  the same library against a real cluster (Linux, root, Go 1.26+; about 20 minutes to build it once)"
-	@echo "make bench         every figure the README promises, and the table of them (Linux, Go 1.26+, openssl)"
+	@echo "make bench         every figure the README promises, and the table of them (Linux, Go 1.26+, openssl, haproxy)"
 	@echo "make docs          the documentation, into site/"
 
 demo: .venv/core
