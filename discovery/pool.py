@@ -26,9 +26,7 @@ from .lease import Lease
 from .membership import order
 from .model import Backend, Candidate, Change, PoolStatus, Snapshot
 from .pool_options import PoolOptions
-from .retrying import Outcome, classify
-from .retrying.budget import Budget
-from .retrying.hedging import Latencies
+from .retrying import Budget, Latencies, Outcome, classify
 
 T = TypeVar("T")
 
@@ -60,13 +58,13 @@ class Pool:
         self.budget = learnt.budget
         self.latencies = learnt.latencies
         self._failures = options.failures
-        self._learner = options.balancer if isinstance(options.balancer, Learner) else None
+        self.learner = options.balancer if isinstance(options.balancer, Learner) else None
         self._most, self._most_each = options.max_in_flight, options.max_in_flight_per_backend
-        self._limited = self._most is not None or self._most_each is not None
+        self.limited = self._most is not None or self._most_each is not None
         self._held = 0
         self.now = around.now  # seconds, of the loop's clock
-        self._learn = None if self._learner is None else _learning(self._learner, self.now)
-        self.ended: Callable[[Lease], None] | None = self._over if self._limited else self._learn
+        self._learn = None if self.learner is None else _learning(self.learner, self.now)
+        self.ended: Callable[[Lease], None] | None = self._over if self.limited else self._learn
         self.plain = self.ended is None  # a pick needs nothing but `node.in_flight += 1`
         # Pools with other options count on the same backends, and do not tell this one when they are done.
         again = None if self._most_each is None else LOOK_AGAIN
@@ -150,14 +148,10 @@ class Pool:
             Overloaded: `max_in_flight` or `max_in_flight_per_backend` is reached.
             RuntimeError: the pool is closed.
         """
-        if self.plain and self.nodes:
+        if self.nodes and not self.limited:
             node = self.picker(key)
             node.in_flight += 1
-            return Lease(node, self._failures)
-        if self._learner is not None and self.nodes and not self._limited:
-            node = self.picker(key)
-            node.in_flight += 1
-            return Lease(node, self._failures, self.ended, self.now())
+            return Lease(node, self._failures) if self.plain else Lease(node, self._failures, self.ended, self.now())
         return self.lease(self.choose(key))
 
     def choose(self, key: Key = None) -> Node:
@@ -173,9 +167,9 @@ class Pool:
     def lease(self, node: Node) -> Lease:
         """The lease of a node that was chosen just now."""
         node.in_flight += 1
-        if self._limited:
+        if self.limited:
             self._held += 1
-        return Lease(node, self._failures, self.ended, self.now() if self._learner else 0.0)
+        return Lease(node, self._failures, self.ended, self.now() if self.learner else 0.0)
 
     def pick_other(self, tried: Collection[Node], key: Key = None) -> Lease:
         """Choose a backend that was not tried, on a machine that was not tried before any other; else any there is.
@@ -190,10 +184,10 @@ class Pool:
 
     def answered(self, lease: Lease) -> None:
         """The answer has begun: the time until now is what is learnt of the backend, not that of the answer's end."""
-        if self._learner is not None and lease.since:
+        if self.learner is not None and lease.since:
             now = self.now()
             failed = lease.went is False
-            self._learner.observe(lease.node, now - lease.since, now, failed=failed, retry_after=lease.retry_after)
+            self.learner.observe(lease.node, now - lease.since, now, failed=failed, retry_after=lease.retry_after)
             lease.since = 0.0
 
     def acquire(self, key: Key = None, timeout: float | None = None) -> Acquisition:

@@ -14,8 +14,7 @@ from .checks import instance, whole
 from .errors import ConfigurationError, quote
 from .lease import FAILURES
 from .resolvers.health import HealthCheck
-from .retrying import RetryPolicy
-from .retrying.hedging import Hedging
+from .retrying import Hedging, RetryPolicy
 
 MOST_QUEUED = 1000
 """Callers that wait in `acquire` for a free place: more would wait for longer than any of them has time."""

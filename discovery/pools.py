@@ -22,8 +22,7 @@ from .pool import Learnt, Pool
 from .pool_options import PoolOptions
 from .resolvers import Resolver
 from .resolvers.health import HealthCheck
-from .retrying.budget import Budget, RetryBudget
-from .retrying.hedging import Hedging, Latencies
+from .retrying import Budget, Hedging, Latencies, RetryBudget
 from .targets import Target
 
 K = TypeVar("K")

@@ -1,6 +1,6 @@
 """The hash that keys are placed by: XXH64, as in Envoy and gRPC, the same in every process and every release.
 
-`xxhash` is imported when a hash policy is first used, and not before.
+`xxhash` is imported when something is first placed by it: with the first pool, for its subset.
 """
 
 from collections.abc import Callable

@@ -6,6 +6,7 @@ from itertools import accumulate
 
 import attrs
 
+from .hashing import weight as own_weight
 from .node import Key, Members, Node, Picker
 
 DRAWS = 16
@@ -56,7 +57,7 @@ class Weighted:
         members, chance = self._members, self._rng.random
         if members.version != self._version:
             self._version = members.version
-            self._sums = list(accumulate(_own_weight(node) for node in members.nodes))
+            self._sums = list(accumulate(own_weight(node) for node in members.nodes))
             self._most = max(map(self._factor, members.nodes))
         for _ in range(DRAWS):
             node = members.nodes[bisect(self._sums, chance() * self._sums[-1], hi=len(self._sums) - 1)]
@@ -67,8 +68,4 @@ class Weighted:
         return self._rng.choices(members.nodes, [members.weight(node) for node in members.nodes])[0]
 
     def _factor(self, node: Node) -> float:
-        return self._members.weight(node) / _own_weight(node)
-
-
-def _own_weight(node: Node) -> float:
-    return node.backend.weight or 1.0  # where a weight of 0 may be picked, all have it
+        return self._members.weight(node) / own_weight(node)

@@ -11,6 +11,7 @@ import attrs
 
 from . import Balancer, Key, Node, Picker, is_keyed
 from .hashing import encoded, name, xxh64
+from .hashing import weight as own_weight
 from .locality import LocalityAware, local_share, spills
 from .priority import loads
 from .slow_start import SlowStart
@@ -63,7 +64,7 @@ class Lane:
 
     def weight(self, node: Node) -> float:
         """Of a node, now: above 0."""
-        weight = node.backend.weight or 1.0  # where a weight of 0 is picked from at all, all are 0
+        weight = own_weight(node)
         if self._slow is None:
             return weight
         now = self.now()

@@ -15,6 +15,7 @@ from operator import itemgetter
 import attrs
 
 from ..checks import text, whole
+from .hashing import encoded, xxh64
 from .node import Node
 
 Rank = tuple[int, str, str]
@@ -52,9 +53,7 @@ class Subset:
 
 def score(name: str, seed: int) -> int:
     """The hash that a client of this seed orders a name by: XXH64, as gRFC A68 has it."""
-    from xxhash import xxh64_intdigest  # on first use
-
-    return xxh64_intdigest(name.encode("utf-8", "surrogatepass"), seed)
+    return xxh64()(encoded(name), seed)
 
 
 def seed_of(client: str) -> int:

@@ -8,7 +8,7 @@ import aiohttp
 
 from ... import errors
 from ...retrying import Outcome
-from ..errors import translated
+from ..errors import Kinds, translated
 
 
 class NotReady(errors.NotReady, aiohttp.ClientConnectionError):
@@ -43,7 +43,7 @@ class ConfigurationError(errors.ConfigurationError, aiohttp.ClientConnectionErro
     """`discovery.ConfigurationError`, leaving a request."""
 
 
-KINDS: dict[type[errors.DiscoveryError], type[errors.DiscoveryError]] = {
+KINDS: Kinds = {
     errors.NotReady: NotReady,
     errors.NoBackends: NoBackends,
     errors.Overloaded: Overloaded,

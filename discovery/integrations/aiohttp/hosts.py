@@ -34,8 +34,7 @@ class Host(directory.Host):
         super().use(pool)
         options = self.options
         self.simple = options.hedging is None and options.retry.deadline is None
-        self.limited = options.max_in_flight is not None or options.max_in_flight_per_backend is not None
-        self.learner = options.balancer if isinstance(options.balancer, Learner) else None
+        self.limited, self.learner = pool.limited, pool.learner
         self.limits = Limits(options.retry)
         self.rules = attrs.evolve(pool.rules(judge), discard=methodcaller("release"))
         self.places = Places(self.scheme)

@@ -199,9 +199,4 @@ class Middleware:
 
 def _lease(host: Host, node: Node, began: float) -> Lease:
     """The lease of a node that is counted already, and has worked since then."""
-    if host.learner is None:
-        return Lease(node)
-    lease = host.pool.lease(node)
-    node.in_flight -= 1
-    lease.since = began
-    return lease
+    return Lease(node, ended=host.pool.ended, since=began)
