@@ -4,11 +4,12 @@ Which class a request or a response has is its library's affair, and no matter h
 """
 
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 
+from ..attempts import Unwanted
 from ..caller import Options
 from ..lease import Lease
-from ..retrying import Answer, hears_retry_after, of_status, parse_retry_after
+from ..retrying import Answer, asks_again, hears_retry_after, of_status, parse_retry_after
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be sent twice (RFC 9110, 9.2.2)."""
@@ -43,6 +44,12 @@ def announced(attempt: int, left: float | None) -> dict[str, str]:
 def asked_wait(status: int, headers: Mapping[str, str]) -> float | None:
     """Seconds that a server asked to be left alone for; None where it did not, or not so that it can be read."""
     return parse_retry_after(headers.get(RETRY_AFTER), time.time()) if hears_retry_after(status) else None
+
+
+def unwanted(answer: object, status: int, headers: Mapping[str, str], statuses: Collection[int]) -> Unwanted | None:
+    """The answer as one that asks for another attempt; None for one that is to be taken as it is."""
+    wait = asked_wait(status, headers)
+    return Unwanted(answer, status=status, retry_after=wait) if asks_again(status, statuses, wait) else None
 
 
 def judge_backend(lease: Lease, status: int, headers: Mapping[str, str]) -> None:

@@ -10,8 +10,8 @@ import aiohttp
 from ...attempts import Unwanted
 from ...lease import Lease
 from ...pool import Pool
-from ...retrying import RetryPolicy, asks_again
-from ..http import asked_wait, judge_backend
+from ...retrying import RetryPolicy
+from .. import http
 
 DOUBTFUL = 400
 """No status below says anything against a backend, nor asks for another attempt."""
@@ -20,7 +20,7 @@ DOUBTFUL = 400
 def take(response: aiohttp.ClientResponse, lease: Lease, pool: Pool) -> None:
     """Judge the backend by the headers, and hold the lease until the body has been read or let go."""
     if response.status >= DOUBTFUL:
-        judge_backend(lease, response.status, response.headers)
+        http.judge_backend(lease, response.status, response.headers)
     pool.answered(lease)
     connection = response.connection
     if connection is None:  # the body came with the headers
@@ -39,8 +39,6 @@ def let_go(lease: Lease, response: aiohttp.ClientResponse) -> None:
 
 def unwanted(response: aiohttp.ClientResponse, policy: RetryPolicy) -> Unwanted | None:
     """The answer as one that asks for another attempt; None for one that is to be taken as it is."""
-    status = response.status
-    if status < DOUBTFUL:
+    if response.status < DOUBTFUL:
         return None
-    wait = asked_wait(status, response.headers)
-    return Unwanted(response, status=status, retry_after=wait) if asks_again(status, policy.statuses, wait) else None
+    return http.unwanted(response, response.status, response.headers, policy.statuses)

@@ -1,29 +1,21 @@
-"""Where requests go: the URLs of one host at its backends."""
+"""Where requests go, as aiohttp has it."""
+
+from functools import partial
 
 from yarl import URL
 
 from ...balancing import Node
-
-MOST_PLACES = 256
-"""URLs that are kept for a host."""
+from .. import places
 
 
-class Places(dict[tuple[Node, str], URL]):
-    """The URLs of requests to one host at its backends, by record and path with query; made when first asked for.
-
-    Nothing of a path is encoded anew. A dict and no cache with an order: to find a URL again is one step.
-    """
+class Places(places.Places[str, URL]):
+    """The URLs of requests to one host at its backends, by record and path with query, of this scheme."""
 
     def __init__(self, scheme: str) -> None:
-        super().__init__()
-        self._scheme = scheme
+        super().__init__(partial(_url, scheme))
 
-    def __missing__(self, place: tuple[Node, str]) -> URL:
-        node, path_and_query = place
-        path, _, query = path_and_query.partition("?")
-        authority = node.backend.netloc
-        url = URL.build(scheme=self._scheme, authority=authority, path=path, query_string=query, encoded=True)
-        if len(self) >= MOST_PLACES:
-            self.clear()
-        self[place] = url
-        return url
+
+def _url(scheme: str, node: Node, path_and_query: str) -> URL:
+    """Nothing of a path is encoded anew."""
+    path, _, query = path_and_query.partition("?")
+    return URL.build(scheme=scheme, authority=node.backend.netloc, path=path, query_string=query, encoded=True)

@@ -1,45 +1,28 @@
 """One request of a program, in as many attempts as it takes."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import attrs
 import httpx
 
-from ...attempts import Rules, Unwanted
+from ...attempts import Rules
 from ...balancing import Key, Node
 from ...caller import Options
 from ...calling import call
 from ...lease import Lease
 from ...pool import Pool
-from ...retrying import asks_again
 from .. import directory
-from ..http import announced, asked_wait, is_idempotent, judge_backend
+from ..http import announced, is_idempotent, judge_backend, unwanted
+from ..places import Places
 from .attempt import Body, Progress, failed
 from .errors import judge, judge_once
 
-MOST_PLACES = 256
-"""URLs that are kept for a host."""
 
-
-class Places(dict[tuple[Node, bytes], httpx.URL]):
-    """The URLs of requests to one host at its backends, by record and raw path; made when first asked for.
-
-    httpx takes 30 µs to make one, a tenth of what it needs for all else.
-    """
-
-    def __init__(self, scheme: str) -> None:
-        super().__init__()
-        self._scheme = scheme
-
-    def __missing__(self, place: tuple[Node, bytes]) -> httpx.URL:
-        node, raw_path = place
-        backend = node.backend
-        url = httpx.URL(scheme=self._scheme, host=backend.address, port=backend.port, raw_path=raw_path)
-        if len(self) >= MOST_PLACES:
-            self.clear()
-        self[place] = url
-        return url
+def _url(scheme: str, node: Node, raw_path: bytes) -> httpx.URL:
+    """Httpx takes 30 µs to make one, a tenth of what it needs for all else: so they are kept."""
+    return httpx.URL(scheme=scheme, host=node.backend.address, port=node.backend.port, raw_path=raw_path)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -47,13 +30,13 @@ class Host(directory.Host):
     """A host, with the rules of its attempts and its URLs at each backend."""
 
     rules: Rules = attrs.field(init=False)
-    places: Places = attrs.field(init=False)
+    places: Places[bytes, httpx.URL] = attrs.field(init=False)
 
     def use(self, pool: Pool) -> None:
         """Pick from this pool from now on."""
         super().use(pool)
         self.rules = attrs.evolve(pool.rules(judge), discard=httpx.Response.aclose)
-        self.places = Places(self.scheme)
+        self.places = Places(partial(_url, self.scheme))
 
 
 class Directory(directory.Directory[Host]):
@@ -120,9 +103,10 @@ class Delivery:
         else:
             assert isinstance(response.stream, httpx.AsyncByteStream)
             response.stream = Body(response.stream, lease)
-        wait = asked_wait(response.status_code, response.headers)
-        if self._replays and asks_again(response.status_code, self.host.options.retry.statuses, wait):
-            raise Unwanted(response, status=response.status_code, retry_after=wait)
+        statuses = self.host.options.retry.statuses
+        asking = unwanted(response, response.status_code, response.headers, statuses) if self._replays else None
+        if asking is not None:
+            raise asking
         return response
 
     def _addressed(self, node: Node, number: int) -> httpx.Request:

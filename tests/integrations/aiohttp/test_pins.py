@@ -12,8 +12,9 @@ from yarl import URL
 
 from discovery import Backend, Node
 from discovery.integrations.aiohttp.exchange import QUEUE, SEND, _frames, _waits_in
-from discovery.integrations.aiohttp.places import MOST_PLACES, Places
+from discovery.integrations.aiohttp.places import Places
 from discovery.integrations.http import IDEMPOTENT
+from discovery.integrations.places import MOST_PLACES
 from discovery.testing import FakeCluster, FakePod
 
 from ...until import until
