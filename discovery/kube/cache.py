@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..events import Hook
 from .objects import Object
-from .readers import Reader, Readers
+from .readers import Follower, Reader, Readers
 from .store import Group, Store
 
 AT_ONCE = 16
@@ -69,6 +69,13 @@ class Cache:
             self._known.pop(group, None)
             self.listed -= {group}
 
+    def follow(self, follower: Follower) -> None:
+        """Tell this one of all that is here from now on, what is held first. For caches of everything."""
+        self.readers.follow(follower)
+        if self.synced:
+            follower.changed(dict(self._store.everything), listed=True)
+            follower.synced()
+
     # What the server says
 
     def replace(self, newer: Store, groups: frozenset[Group]) -> Iterator[None]:
@@ -88,6 +95,8 @@ class Cache:
         return self._differences(old, newer)
 
     def _differences(self, old: Store, newer: Store) -> Iterator[None]:
+        if self.readers.followed and (different := old.difference(newer)):
+            self.readers.tell_followers(lambda one: one.changed(different, listed=True))
         for number, group in enumerate(self.readers.groups):
             for _, changes in old.differences(newer, (group,)):
                 self.readers.tell((group,), lambda one, changes=changes: one.changed(changes))  # type: ignore[misc]

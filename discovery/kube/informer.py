@@ -9,7 +9,7 @@ not taken twice. Nobody misses an event, and nobody goes back in time.
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import aiohttp
@@ -25,10 +25,10 @@ from .failures import NETWORK_ERRORS, failure_of, status_error, unreachable, unr
 from .kinds import Kind
 from .lines import Lines
 from .listing import Listing
-from .objects import DECODE_ERRORS, decode_error, decode_event
-from .readers import Reader
-from .reflector import Ended, Failed, Listed, Outcome, State, Watch
-from .store import Group
+from .objects import DECODE_ERRORS, Object, decode_error, decode_event
+from .readers import Follower, Reader
+from .reflector import LATEST, Ended, Failed, Listed, Outcome, State, Watch
+from .store import Group, Name
 
 IDLE = 90.0
 """Seconds without a byte after which a watch is taken for dead: one and a half times the usual minute of bookmarks."""
@@ -108,6 +108,25 @@ class Informer:
             reader.failed(*self._error)
         return partial(self._cache.remove, group, reader)
 
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Tell this one of every object from now on, what is held first; returns what ends it."""
+        self._cache.follow(follower)
+        if self._error is not None:
+            follower.failed(*self._error)
+        return partial(self._cache.readers.leave, follower)
+
+    async def listed_anew(self) -> Mapping[Name, Object]:
+        """All objects there are, by a list of its own, of the latest version: what is held is not changed.
+
+        Raises:
+            DiscoveryError: it failed.
+        """
+        try:
+            found, _ = await self._listing.read(None, LATEST)
+        except NETWORK_ERRORS as error:
+            raise self._typed(error) from error
+        return found.everything
+
     def names(self, group: Group) -> frozenset[str]:
         """Of the objects of a group that are held."""
         return self._cache.names(group)
@@ -179,6 +198,7 @@ class Informer:
         self._error = error, self._heard_at or now
         since, readers = self._error[1], self._cache.readers
         readers.tell(readers.groups, lambda one: one.failed(error, since))
+        readers.tell_followers(lambda one: one.failed(error, since))
 
     def _typed(self, error: Exception) -> DiscoveryError:
         if isinstance(error, NETWORK_ERRORS):
@@ -194,6 +214,8 @@ class Informer:
             self._emit(Event("watch.recovered", self._name()))
         readers = self._cache.readers
         readers.tell(filter(self._cache.holds, readers.groups), lambda one: one.synced())
+        if self._cache.synced:
+            readers.tell_followers(lambda one: one.synced())
 
     # Lists
 

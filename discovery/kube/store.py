@@ -31,6 +31,11 @@ class Store:
         """The objects of one group, by name."""
         return self._groups.get(group, {})
 
+    @property
+    def everything(self) -> Mapping[Name, Object]:
+        """All objects, by namespace and name."""
+        return self._objects
+
     def get(self, name: Name) -> Object | None:
         """The object of this name."""
         return self._objects.get(name)
@@ -60,6 +65,13 @@ class Store:
         """Let a whole group go."""
         for held in self._groups.pop(group, {}).values():
             del self._objects[held.namespace, held.name]
+
+    def difference(self, newer: "Store") -> dict[Name, Object | None]:
+        """What would change of all there is if `newer` took the place of this store."""
+        old, new = self._objects, newer.everything
+        changes: dict[Name, Object | None] = {name: None for name in old if name not in new}
+        changes.update((name, held) for name, held in new.items() if not same(old.get(name), held))
+        return changes
 
     def differences(self, newer: "Store", groups: Iterable[Group]) -> Iterator[tuple[Group, Changes]]:
         """What each of these groups would see change if `newer` took the place of this store."""

@@ -7,7 +7,7 @@ a name after all.
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import attrs
@@ -17,8 +17,9 @@ from ..events import Event, Hook
 from .access import Access
 from .informer import Informer
 from .kinds import ENDPOINT_SLICES, SERVICES, Kind
-from .readers import Reader
-from .store import Changes
+from .objects import Object
+from .readers import Follower, Reader
+from .store import Changes, Name
 
 Place = tuple[str, str | None, str | None]
 """A kind's resource; the namespace, None for all; the one group that is watched, None where the watch is shared."""
@@ -67,10 +68,10 @@ class _Moved:
 
 
 class Watches:
-    """Owns every informer and its task; `aclose()` ends them all."""
+    """Owns every informer and its task; `aclose()` ends them all. `access` is the way to the server."""
 
     def __init__(self, access: Access, *, emit: Hook, rng: random.Random, reconcile: float | None) -> None:
-        self._access = access
+        self.access = access
         self._emit = emit
         self._rng = rng
         self._reconcile = reconcile
@@ -105,6 +106,21 @@ class Watches:
             if isinstance(error, BaseException) and not (error is found[1] and isinstance(error, DiscoveryError)):
                 raise error
 
+    def follow(self, kind: Kind, namespace: str | None, follower: Follower) -> Callable[[], None]:
+        """Tell this one of every object of a kind, in a namespace or (None) in all; returns what ends it.
+
+        As with `prefetch`, the watch itself goes on until the end.
+        """
+        return self._hold(kind, namespace).informer.follow(follower)
+
+    async def listed_anew(self, kind: Kind, namespace: str | None) -> Mapping[Name, Object]:
+        """All objects there are now, by a list of its own: to confirm what another list lacks.
+
+        Raises:
+            DiscoveryError: it failed.
+        """
+        return await self._hold(kind, namespace).informer.listed_anew()
+
     async def aclose(self) -> None:
         """End every watch, and wait until each has let go of its connection."""
         for opened in (*self._open.values(), *self._whole.values()):
@@ -132,7 +148,7 @@ class Watches:
 
     def _start(self, place: Place, kind: Kind, namespace: str | None, *, everything: bool) -> _Open:
         informer = Informer(
-            self._access,
+            self.access,
             kind,
             namespace,
             everything=everything,

@@ -1,14 +1,16 @@
 """How the readers of an informer are told: in order, of the newest only when much comes at once, each for itself."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from discovery import Event
+from discovery.kube.cache import Cache
 from discovery.kube.objects import Object, decode_slice
 from discovery.kube.readers import BURST, Readers
-from discovery.kube.store import Changes
+from discovery.kube.store import Changes, Name, Store
 
 from ..virtual import run
 
@@ -141,3 +143,64 @@ async def test_once_closed_nothing_is_told_and_no_timer_is_left(readers: Readers
     assert web.told == []
     assert timer is not None
     assert timer.cancelled()
+
+
+class Following:
+    """Follows everything, and notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def changed(self, changes: Mapping[Name, Object | None], *, listed: bool) -> None:
+        self.told.append(({name: held and int(held.version) for name, held in changes.items()}, listed))
+
+    def synced(self) -> None:
+        self.told.append("synced")
+
+    def failed(self, error: Exception, since: float) -> None:
+        self.told.append((str(error), since))
+
+
+def test_a_follower_hears_of_every_group_though_nobody_reads_it_and_of_each_object_the_newest() -> None:
+    readers, following = Readers("slices", lambda event: None), Following()
+    readers.follow(following)
+    readers.note(WEB, "a", made("a", 1))
+    readers.note(WEB, "a", made("a", 2))
+    readers.note(("shop", "db"), "a", None)
+    readers.flush()
+    assert following.told == [({("default", "a"): 2, ("shop", "a"): None}, False)]
+    readers.leave(following)
+    readers.note(WEB, "a", made("a", 3))
+    readers.flush()
+    assert len(following.told) == 1
+
+
+def test_a_follower_is_told_what_was_noted_before_anything_else() -> None:
+    readers, following = Readers("slices", lambda event: None), Following()
+    readers.follow(following)
+    readers.note(WEB, "a", made("a", 1))
+    readers.tell_followers(lambda one: one.synced())
+    assert following.told == [({("default", "a"): 1}, False), "synced"]
+
+
+def test_what_a_list_lacks_is_told_apart_from_what_an_event_ended() -> None:
+    cache, following = Cache("slices", lambda event: None, everything=True), Following()
+    first = Store()
+    for name in ("a", "b", "c"):
+        first.put(made(name, 1))
+    cache.follow(following)
+    list(cache.replace(first, frozenset()))
+    cache.apply("DELETED", made("a", 2))
+    cache.readers.flush()
+    second = Store()
+    second.put(made("c", 3))
+    list(cache.replace(second, frozenset()))
+    everything = {("default", name): 1 for name in ("a", "b", "c")}
+    assert following.told == [
+        (everything, True),
+        ({("default", "a"): None}, False),
+        ({("default", "b"): None, ("default", "c"): 3}, True),
+    ]
+    later = Following()
+    cache.follow(later)
+    assert later.told == [({("default", "c"): 3}, True), "synced"]
