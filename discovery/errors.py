@@ -10,6 +10,7 @@ DiscoveryError
 ├── Unauthenticated                 the API server does not know us (401)
 ├── AccessDenied                    it knows us and says no (403)
 ├── ApiUnavailable                  it cannot be reached, or does not answer as an API server
+├── ConsulError                     Consul cannot be reached, refuses, or answers with a failure
 ├── NotReady                        a pool has never been synced
 ├── NoBackends                      a synced pool has nothing usable
 ├── Overloaded                      a limit of our own was reached
@@ -117,6 +118,23 @@ class ApiUnavailable(DiscoveryError):
     ) -> None:
         self.status = status
         self.retry_after = retry_after
+        self.reason = reason
+        super().__init__(message, next_step=next_step)
+
+
+class ConsulError(DiscoveryError):
+    """Consul cannot be reached, refuses what was asked, or answers with a failure of its own.
+
+    `status` is the HTTP status, 0 where there was none. `reason` tells them apart: `unreachable`, `no-leader`,
+    `rate-limited` (429, or 503 with that text), `denied` (403, or a transaction refused by ACL), `too-large` (413),
+    `conflict` (a transaction that found something else than it expected), `not-found`, `unusable` (no answer of a
+    Consul), `failed` (whatever else).
+    """
+
+    reason = ""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "failed", next_step: str = "") -> None:
+        self.status = status
         self.reason = reason
         super().__init__(message, next_step=next_step)
 
