@@ -1,18 +1,26 @@
-"""A simulated cluster for tests and demonstrations: a Kubernetes API on a loopback socket, and real HTTP backends.
+"""Simulations for tests and demonstrations: a Kubernetes API and a Consul on loopback sockets, and real HTTP backends.
 
-`FakeCluster` needs nothing but this package. With pytest, the fixture `fake_cluster` is one, started.
+`FakeCluster` and `FakeConsul` need nothing but this package. With pytest, the fixtures `fake_cluster` and `fake_consul`
+are one each, started.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cluster import FakeCluster
+    from .consul import FakeConsul, Rules
     from .deployment import Deployment
     from .pods import FakePod
 
-__all__ = ["Deployment", "FakeCluster", "FakePod"]
+__all__ = ["Deployment", "FakeCluster", "FakeConsul", "FakePod", "Rules"]
 
-_HOMES = {"FakeCluster": "cluster", "Deployment": "deployment", "FakePod": "pods"}
+_HOMES = {
+    "Deployment": "deployment",
+    "FakeCluster": "cluster",
+    "FakeConsul": "consul",
+    "FakePod": "pods",
+    "Rules": "consul",
+}
 
 
 def __getattr__(name: str) -> Any:

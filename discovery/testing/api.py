@@ -109,7 +109,9 @@ class Api:
     ) -> web.StreamResponse:
         options = options_of(request.query, watch=watch)
         if not watch:
-            return web.json_response(listed(self._objects, kind, namespace, options))
+            answer = listed(self._objects, kind, namespace, options)
+            answer["items"] = self._faults.shown(kind.resource, answer["items"])
+            return web.json_response(answer)
         return await self._watch(request, Watcher(self._objects, kind, namespace, options), options)
 
     # Watches

@@ -32,6 +32,12 @@ class _Answer:
     resource: str
 
 
+@attrs.define
+class _Hidden:
+    keep: int
+    left: int | None
+
+
 class Faults:
     """Set on a `FakeCluster`: `cluster.faults.answer(503)`. `heal()` ends all of them."""
 
@@ -40,6 +46,7 @@ class Faults:
         self._denied: set[tuple[str, str]] = set()
         self._by_name: set[tuple[str, str]] = set()
         self._roles: list[Json] | None = None
+        self._hidden: dict[str, _Hidden] = {}
         self._going = asyncio.Event()
         self._going.set()
         self.streams: set[Callable[[], None]] = set()
@@ -82,6 +89,13 @@ class Faults:
         """
         self._by_name.add((resource, namespace))
 
+    def hide(self, resource: str, *, keep: int = 0, times: int | None = None) -> None:
+        """Leave all but the first `keep` objects out of lists, the next `times` of them (None: until healed).
+
+        What a cache that is not filled yet answers, or a proxy that cuts short: watches go on as they are.
+        """
+        self._hidden[resource] = _Hidden(keep, times)
+
     def allow_only(self, roles: "Iterable[Json]") -> None:
         """Forbid everything but what these Roles and ClusterRoles allow: what `discovery rbac` prints, for example."""
         self._roles = list(roles)
@@ -109,6 +123,7 @@ class Faults:
         self._denied.clear()
         self._by_name.clear()
         self._roles = None
+        self._hidden.clear()
         self.pause = 0.0
         self.resume()
 
@@ -120,6 +135,17 @@ class Faults:
         if places & self._denied or (not name and places & self._by_name):
             return True
         return self._roles is not None and not allowed(self._roles, kind, verb, namespace, name)
+
+    def shown(self, resource: str, items: list[Json]) -> list[Json]:
+        """Those of these objects that a list has."""
+        hidden = self._hidden.get(resource)
+        if hidden is None:
+            return items
+        if hidden.left is not None:
+            hidden.left -= 1
+            if hidden.left == 0:
+                del self._hidden[resource]
+        return items[: hidden.keep]
 
     async def going(self) -> None:
         """Wait while stalled."""

@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture `fake_cluster`, a started `FakeCluster`. It needs pytest-asyncio."""
+"""The pytest plugin: fixtures `fake_cluster` and `fake_consul`, both started. It needs pytest-asyncio."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .cluster import FakeCluster
+    from .consul import FakeConsul
 
 try:
     from pytest_asyncio import fixture
@@ -20,3 +21,12 @@ async def fake_cluster() -> "AsyncIterator[FakeCluster]":
 
     async with FakeCluster() as cluster:
         yield cluster
+
+
+@fixture
+async def fake_consul() -> "AsyncIterator[FakeConsul]":
+    """A simulated Consul server, with nothing but itself in its catalog, for one test."""
+    from .consul import FakeConsul
+
+    async with FakeConsul() as consul:
+        yield consul
