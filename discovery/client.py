@@ -14,6 +14,8 @@ import attrs
 
 from . import surroundings
 from .checks import check_timeout, is_seconds
+from .consul.api import Consul as ConsulClient
+from .consul.settings import Settings as ConsulSettings
 from .definition import LoadBalancerStatus, Service
 from .dns.lookups import Lookups
 from .errors import ConfigurationError, InvalidTarget, NotReady, quote
@@ -34,6 +36,7 @@ from .pools import Pools
 from .reading import Progress
 from .resolvers import Resolver
 from .resolvers.checked import CheckedResolver
+from .resolvers.consul import ConsulResolver
 from .resolvers.dns import DnsResolver
 from .resolvers.endpoints import endpoints_resolver
 from .resolvers.health import HealthCheck
@@ -42,7 +45,7 @@ from .resolvers.pods import pods_resolver
 from .resolvers.static import StaticResolver
 from .services import Services
 from .surroundings import check_callback, check_names, dns_servers, own_place
-from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
+from .targets import ClusterIP, Consul, Dns, Endpoints, LoadBalancer, NodePort, OfService, Pods, Static, Target, parse
 
 OUTSIDE = "Pod addresses are seldom routed outside the cluster: from there use node-port://{target} or load-balancer://{target}"
 
@@ -64,8 +67,13 @@ class Discovery:
         node: this client's own, for traffic policies and topology hints; None is the environment's NODE_NAME.
         zone: this client's own; None is the environment's NODE_ZONE, else that of any endpoint on our node.
         dns: DNS servers, as `10.0.0.10`, `127.0.0.1:1053` or `[::1]:53`; None is as /etc/resolv.conf has them.
+        consul: where Consul is, as `http://127.0.0.1:8500`, `https://consul.example:8501` or `unix:///path`, with all
+            else as the environment's CONSUL_* variables say; or whole settings. None is CONSUL_HTTP_ADDR.
         on_event: takes each `Event`; None writes them to the `discovery` logger.
         reconcile: seconds after which what is watched is also listed anew; None trusts the watch, as client-go does.
+
+    Attributes:
+        emit: takes an event on its way to `on_event`; never raises.
     """
 
     def __init__(
@@ -78,6 +86,7 @@ class Discovery:
         node: str | None = None,
         zone: str | None = None,
         dns: Sequence[str] | None = None,
+        consul: str | ConsulSettings | None = None,
         on_event: Hook | None = None,
         reconcile: float | None = None,
     ) -> None:
@@ -89,7 +98,7 @@ class Discovery:
         self._context = context
         self._namespace = namespace
         self._domain = cluster_domain
-        self._emit = emitter(on_event)
+        self.emit = emitter(on_event)
         self._reconcile = reconcile
         self._rng = random.Random()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -99,9 +108,11 @@ class Discovery:
         self._watches: Watches | None = None
         self._services: Services | None = None
         self._lookups: Lookups | None = None
+        self._consul_settings = None if consul is None else _consul_settings(consul)
+        self._consuls: list[tuple[ConsulSettings, ConsulClient]] = []  # few, and settings may not be hashable
         self._place = own_place(node, zone)
         self._dns = dns_servers(dns)
-        self._pools = Pools(self._resolver, self._advice, lambda: self._place.zone, self._emit, self._rng)
+        self._pools = Pools(self._resolver, self._advice, lambda: self._place.zone, self.emit, self._rng)
         self._directories: weakref.WeakSet[Directory[Any]] = weakref.WeakSet()  # those with hosts hold themselves
         _open.add(self)
 
@@ -136,6 +147,8 @@ class Discovery:
             await self._access.aclose()
         if self._lookups is not None:
             await self._lookups.aclose()
+        for _, consul in self._consuls:
+            await consul.aclose()
 
     # Pools
 
@@ -184,7 +197,7 @@ class Discovery:
         self._check()
         try:
             async with asyncio.timeout(timeout):
-                await self._kubernetes().prefetch(namespace)
+                await self.kubernetes().prefetch(namespace)
         except TimeoutError:
             raise NotReady(f"the EndpointSlices of {namespace or 'all namespaces'} did not come in time") from None
 
@@ -254,6 +267,23 @@ class Discovery:
         check_callback("on_progress", on_progress)
         return await self._definitions().load_balancer(name, self._in(namespace), timeout, on_progress)
 
+    # Consul
+
+    def consul_client(self, consul: str | ConsulSettings | None = None) -> ConsulClient:
+        """The client of Consul's HTTP API that all `consul://` targets share. It ends with this Discovery.
+
+        Nothing is contacted before it is used.
+
+        Args:
+            consul: another Consul, as the argument of `Discovery` has it; None is that one.
+
+        Raises:
+            ConfigurationError: the URL or the environment's CONSUL_* variables cannot be used.
+            RuntimeError: closed, or used from another loop or process.
+        """
+        self._check()
+        return self._consul(None, None) if consul is None else self._client_of(_consul_settings(consul))
+
     # Integrations
 
     def middleware(
@@ -312,7 +342,7 @@ class Discovery:
             via=settings.via,
         )
         self._directories.add(directory)
-        return Finding(directory, settings.fallback, settings.ready_timeout, self._emit)
+        return Finding(directory, settings.fallback, settings.ready_timeout, self.emit)
 
     # Wiring
 
@@ -336,8 +366,8 @@ class Discovery:
     def _settle(self, target: Target | Resolver) -> Target | Resolver:
         """The target with the client's own namespace where it names none."""
         if isinstance(target, OfService | Pods):
-            return target if target.namespace is not None else attrs.evolve(target, namespace=self._own_namespace())
-        if not isinstance(target, Dns | Static | Resolver):
+            return target if target.namespace is not None else attrs.evolve(target, namespace=self.own_namespace())
+        if not isinstance(target, Dns | Consul | Static | Resolver):
             raise InvalidTarget(
                 f"{quote(target)} is no target", next_step="Give its text, a typed target or a Resolver"
             )
@@ -347,7 +377,7 @@ class Discovery:
         self._check()
         if self._services is None:
             domain = self._domain or surroundings.cluster_domain()
-            self._services = Services(self._kubernetes().subscribe, domain, self._emit)
+            self._services = Services(self.kubernetes().subscribe, domain, self.emit)
         return self._services
 
     async def _at_home(self, definitions: AsyncIterator[Service | None]) -> AsyncIterator[Service | None]:
@@ -358,9 +388,14 @@ class Discovery:
                 yield one
 
     def _in(self, namespace: str | None) -> str:
-        return self._own_namespace() if namespace is None else namespace
+        return self.own_namespace() if namespace is None else namespace
 
-    def _own_namespace(self) -> str:
+    def own_namespace(self) -> str:
+        """The namespace of what names none.
+
+        Raises:
+            ConfigurationError: it was not given, and cannot be found out.
+        """
         if self._namespace is None:
             self._namespace = own_namespace(self._kubeconfig, self._context)
         return self._namespace
@@ -369,22 +404,24 @@ class Discovery:
         found = self._plain_resolver(target)
         if health is None:
             return found
-        return CheckedResolver(found, health, self._emit, self._rng, name=str(target))
+        return CheckedResolver(found, health, self.emit, self._rng, name=str(target))
 
     def _plain_resolver(self, target: Target | Resolver) -> Resolver:
         match target:
             case Endpoints():
-                return endpoints_resolver(target, self._place, self._kubernetes().subscribe, self._emit)
+                return endpoints_resolver(target, self._place, self.kubernetes().subscribe, self.emit)
             case ClusterIP():
-                return cluster_ip_resolver(target, self._kubernetes().subscribe, self._emit)
+                return cluster_ip_resolver(target, self.kubernetes().subscribe, self.emit)
             case LoadBalancer():
-                return load_balancer_resolver(target, self._kubernetes().subscribe, self._emit)
+                return load_balancer_resolver(target, self.kubernetes().subscribe, self.emit)
             case NodePort():
-                return node_port_resolver(target, self._kubernetes().subscribe, self._emit)
+                return node_port_resolver(target, self.kubernetes().subscribe, self.emit)
             case Pods():
-                return pods_resolver(target, self._kubernetes().subscribe, self._emit)
+                return pods_resolver(target, self.kubernetes().subscribe, self.emit)
             case Dns():
-                return DnsResolver(target, self._resolution(), self._emit, self._rng)
+                return DnsResolver(target, self._resolution(), self.emit, self._rng)
+            case Consul():
+                return ConsulResolver(target, self._consul(target.namespace, target.partition), self.emit, self._rng)
             case Static():
                 return StaticResolver(target)
         return target
@@ -400,16 +437,41 @@ class Discovery:
             self._lookups = Lookups(self._dns)
         return self._lookups
 
-    def _kubernetes(self) -> Watches:
+    def _consul(self, namespace: str | None, partition: str | None) -> ConsulClient:
+        """The client of a namespace and partition of Consul Enterprise; None are those of the settings."""
+        if self._consul_settings is None:
+            self._consul_settings = _consul_settings(None)
+        settings = self._consul_settings
+        return self._client_of(
+            attrs.evolve(settings, namespace=namespace or settings.namespace, partition=partition or settings.partition)
+        )
+
+    def _client_of(self, settings: ConsulSettings) -> ConsulClient:
+        held = next((client for known, client in self._consuls if known == settings), None)
+        if held is None:
+            held = ConsulClient(settings, emit=self.emit, rng=self._rng)
+            self._consuls.append((settings, held))
+        return held
+
+    def kubernetes(self) -> Watches:
+        """The watches that all pools share: for what is built on top of it, as the bridge to Consul is."""
         if self._watches is None:
             self._access = Access(Credentials(self._kubeconfig, self._context))
-            self._watches = Watches(self._access, emit=self._emit, rng=self._rng, reconcile=self._reconcile)
+            self._watches = Watches(self._access, emit=self.emit, rng=self._rng, reconcile=self._reconcile)
         return self._watches
 
     def _forked(self) -> None:
         """In a child process nothing here works: the sockets and the loop are the parent's."""
         self._closed = self._forked_off = True
         self._pools.refuse()
+
+
+def _consul_settings(given: object) -> ConsulSettings:
+    if isinstance(given, ConsulSettings):
+        return given
+    if given is None or (isinstance(given, str) and given):
+        return ConsulSettings.read(given, os.environ)
+    raise ConfigurationError(f"consul={quote(given)} is no URL", next_step="Write http://127.0.0.1:8500")
 
 
 def _after_fork() -> None:

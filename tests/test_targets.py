@@ -11,6 +11,7 @@ from discovery.targets import (
     ADDRESS_TYPES,
     FAMILIES,
     ClusterIP,
+    Consul,
     Dns,
     Endpoints,
     LoadBalancer,
@@ -47,7 +48,26 @@ REQUIREMENTS = st.one_of(
     st.builds("{}{}{}".format, KEYS, st.sampled_from("<>"), st.integers(0, 5)),
 )
 SELECTORS = st.lists(REQUIREMENTS, min_size=1, max_size=3).map(",".join)
+PLACES = st.none() | st.from_regex(r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,20}[A-Za-z0-9_])?", fullmatch=True)
+TEXTS = st.text(st.characters(exclude_categories=["C", "Zs", "Zl", "Zp"]) | st.just(" "), max_size=12)
+CONSUL: dict[str, Any] = {
+    "datacenter": PLACES,
+    "near": st.none() | st.sampled_from(["_agent", "_ip"]) | PLACES,
+    "warning": st.booleans(),
+    "namespace": PLACES,
+    "partition": PLACES,
+}
+CONSUL_NAMES = PLACES.filter(bool)
 TARGETS = st.one_of(
+    st.builds(
+        Consul,
+        CONSUL_NAMES,
+        tags=st.lists(TEXTS.filter(bool), max_size=3),
+        node_meta=st.dictionaries(st.from_regex(r"[-A-Za-z0-9_]{1,8}", fullmatch=True), TEXTS, max_size=3),
+        stale=st.none() | st.floats(0, 1e9, exclude_min=True),
+        **CONSUL,
+    ),
+    st.builds(Consul, CONSUL_NAMES, prepared=st.just(True), **CONSUL),
     st.builds(Endpoints, LABELS, hostname=st.none() | LABELS, **OF_SERVICE),
     st.builds(ClusterIP, LABELS, **OF_SERVICE),
     st.builds(LoadBalancer, LABELS, **OF_SERVICE),
@@ -109,6 +129,24 @@ def test_any_text_is_a_target_or_an_invalid_one(text: str) -> None:
             "node-port://default/web?address-types=InternalIP,Hostname&cordoned=no",
             NodePort("web", namespace="default", address_types=("InternalIP", "Hostname"), cordoned=False),
         ),
+        ("consul://web", Consul("web")),
+        ("consul://Web_1.api?tag=b,a,b", Consul("Web_1.api", tags=["a", "b"])),
+        (r"consul://web?tag=Host(a\,b),c%5C%5Cd", Consul("web", tags=["Host(a,b)", r"c\d"])),
+        (r"consul://web?tag=a%5C", Consul("web", tags=["a\\"])),
+        (
+            "consul://web?dc=dc2&near=_agent&node-meta=rack=7,zone=&stale=2.5&warning=yes&ns=team&partition=default",
+            Consul(
+                "web",
+                datacenter="dc2",
+                near="_agent",
+                node_meta={"zone": "", "rack": "7"},
+                stale=2.5,
+                warning=True,
+                namespace="team",
+                partition="default",
+            ),
+        ),
+        ("consul://geo-db?prepared=yes&warning=no", Consul("geo-db", prepared=True)),
         ("static://10.0.0.1:80,[::1]:81,Web.Example:82", Static(["10.0.0.1:80", ("::1", 81), "web.example:82"])),
     ],
 )
@@ -167,6 +205,30 @@ def test_on_the_command_line_the_scheme_may_be_left_out(text: str) -> None:
         ("node-port://default/web?address-types=", "", "is no kind of address"),
         ("node-port://default/web?cordoned=maybe", "maybe", "neither True nor False"),
         ("cluster-ip://default/web?hostname=x", "hostname", "It has family"),
+        ("consul://", "", "is not the name of a Consul service"),
+        ("consul://..", "..", "is not the name of a Consul service"),
+        ("consul://we b", "we b", "is not the name of a Consul service"),
+        (f"consul://{'x' * 256}", "x" * 256, "at most 255"),
+        ("consul://web:80", "web:80", "Write consul://web: Consul tells the port"),
+        ("consul://team/web", "team/web", "consul://web?ns=team"),
+        ("consul://../kv/secret", "../kv/secret", "is not the name of a Consul service"),
+        ("consul://web%2f..%2fkv", "web%2f..%2fkv", "is not the name of a Consul service"),
+        ("consul://web?tags=a", "tags", "It has dc, near, node-meta, ns, partition, prepared, stale, tag, warning"),
+        ("consul://web?tag=", "", "is no tag"),
+        ("consul://web?tag=a,,b", "", "is no tag"),
+        ("consul://web?dc=a/b", "a/b", "is not the name of a datacenter"),
+        ("consul://web?near=", "", "is not the name of a node"),
+        ("consul://web?ns=*", "*", "is not the name of a namespace"),
+        ("consul://web?node-meta=rack", "rack", "Write rack=VALUE"),
+        ("consul://web?node-meta=r%20k=7", "r k", "is no key of metadata"),
+        ("consul://web?node-meta=a=1,a=2", "a", "two values"),
+        ("consul://web?stale=0", "0.0", "above 0"),
+        ("consul://web?stale=nan", "nan", "above 0"),
+        ("consul://web?stale=soon", "soon", "above 0"),
+        ("consul://web?warning=maybe", "maybe", "neither True nor False"),
+        ("consul://web?prepared=yes&tag=a", "tags", "takes no tags"),
+        ("consul://web?prepared=yes&node-meta=a=1", "node_meta", "takes no node_meta"),
+        ("consul://web?prepared=yes&stale=5", "stale", "takes no stale"),
     ],
 )
 def test_what_is_wrong_is_quoted_and_what_was_meant_is_said(text: str, part: str, says: str) -> None:
@@ -202,10 +264,22 @@ def test_what_is_wrong_is_quoted_and_what_was_meant_is_said(text: str, part: str
         lambda: Static([("a",)]),  # type: ignore[list-item]
         lambda: Static([("a", "b")]),  # type: ignore[list-item]
         lambda: Static([None]),  # type: ignore[list-item]
+        lambda: Consul(5),
+        lambda: Consul("web", tags="a"),
+        lambda: Consul("web", tags=[5]),
+        lambda: Consul("web", tags=["x" * 256]),
+        lambda: Consul("web", tags=["a\n"]),
+        lambda: Consul("web", node_meta="a=1"),
+        lambda: Consul("web", node_meta=5),
+        lambda: Consul("web", node_meta={"a": 5}),
+        lambda: Consul("web", node_meta={"a": "x" * 513}),
+        lambda: Consul("web", stale=True),
+        lambda: Consul("web", warning="yes"),  # type: ignore[arg-type]
+        lambda: Consul("web", datacenter=5),  # type: ignore[arg-type]
         lambda: parse(b"endpoints://web"),  # type: ignore[arg-type]
         lambda: parse("endpoints://" + "x" * 3000),
     ],
-    ids=map(str, range(22)),
+    ids=map(str, range(34)),
 )
 def test_a_typed_target_is_checked_as_its_text_is(make: Any) -> None:
     with pytest.raises(InvalidTarget):

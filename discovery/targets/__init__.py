@@ -1,6 +1,7 @@
 """What a user asks for: one type for each way of finding backends, checked where it is made, and `parse` for texts."""
 
 from .checks import FAMILIES, HOST, LABEL, Family
+from .consul import Consul
 from .dns import Dns, server_text
 from .grammar import LONGEST_TARGET, SCHEMES, Target, parse
 from .pods import Pods
@@ -25,6 +26,7 @@ __all__ = [
     "SCHEMES",
     "AddressType",
     "ClusterIP",
+    "Consul",
     "Dns",
     "Endpoints",
     "Family",

@@ -23,6 +23,9 @@ _HOST_LABEL = r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
 HOST = re.compile(rf"(?=.{{1,253}}\.?$){_HOST_LABEL}(\.{_HOST_LABEL})*\.?")
 """A host name: labels of at most 63 characters, 253 in all (RFC 1035). Underscores are seen in the field."""
 
+WORDS = {"yes": True, "no": False}
+"""What an option is set to that is on or off."""
+
 _ALL_DIGITS = re.compile(r"[0-9.]+")
 
 

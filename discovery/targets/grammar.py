@@ -17,13 +17,15 @@ import attrs
 
 from ..errors import InvalidTarget
 from ..errors import quote as quoted
-from .checks import LABEL, split_port
+from . import consul
+from .checks import LABEL, WORDS, split_port
+from .consul import Consul
 from .dns import Dns
 from .pods import Pods
 from .services import AnyOfService, ClusterIP, Endpoints, LoadBalancer, NodePort
 from .static import Static
 
-Target = Endpoints | Pods | Dns | ClusterIP | NodePort | LoadBalancer | Static
+Target = Endpoints | Pods | Dns | ClusterIP | NodePort | LoadBalancer | Consul | Static
 
 LONGEST_TARGET = 4096
 
@@ -88,12 +90,9 @@ def _typed(options: Options) -> dict[str, Any]:
     typed: dict[str, Any] = dict(options)
     if "address-types" in typed:
         typed["address_types"] = tuple(typed.pop("address-types").split(","))
-    if typed.get("cordoned") in _WORDS:
-        typed["cordoned"] = _WORDS[typed["cordoned"]]
+    if typed.get("cordoned") in WORDS:
+        typed["cordoned"] = WORDS[typed["cordoned"]]
     return typed
-
-
-_WORDS = {"yes": True, "no": False}
 
 
 def _read_pods(body: str, options: Options) -> Pods:
@@ -138,6 +137,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "cluster-ip": Scheme(_of_service(ClusterIP), frozenset({"family"})),
     "node-port": Scheme(_of_service(NodePort), frozenset({"address-types", "cordoned", "family"})),
     "load-balancer": Scheme(_of_service(LoadBalancer), frozenset({"family"})),
+    "consul": Scheme(consul.read, consul.OPTIONS),
     "static": Scheme(_read_static, frozenset()),
 }
 
