@@ -31,6 +31,10 @@ LONGEST_STATUS = 65536
 STATUS_SECONDS = 5.0
 """Limit on reading it."""
 
+READ = frozenset({200})
+WRITTEN = frozenset({200, 201, 202})
+"""Statuses of success: of a read, and of a write (201 is created, 202 a deletion that has begun)."""
+
 
 class Access:
     """The way to one API server. Opens its session on first use; `aclose()` ends it."""
@@ -60,31 +64,38 @@ class Access:
         namespace: str | None,
         accept: str = "application/json",
         timeout: float | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+        name: str = "",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A response with status 200, streaming; closed at the end of the block.
+        """A response with a status of success, streaming; closed at the end of the block.
 
         Args:
             path: of the collection or object.
             query: its parameters.
-            verb: `get`, `list` or `watch`, for the errors' text; likewise resource and namespace.
+            verb: as RBAC has it (`get`, `list`, `watch`, `create`, ...), for the errors' text; likewise the resource,
+                the namespace and the name.
             resource: with its group, as RBAC errors write it.
             namespace: None for all.
             accept: media types, best first.
             timeout: seconds without a byte that end the response, None for no limit.
+            method: of HTTP; any but GET writes, see `writes`.
+            body: JSON that is sent along.
+            name: of the one object asked for.
 
         Raises:
             ConfigurationError, Unauthenticated, AccessDenied, ApiUnavailable, Expired.
         """
         settings = await self._credentials.get()
-        response = await self._send(settings, path, query, accept, timeout)
+        response = await self._send(settings, path, query, accept, timeout, method, body)
         if response.status == 401:
             # The token may have been replaced a moment ago: read it again, and ask once more.
             self._end(response)
             settings = await self._credentials.get(not_this=settings)
-            response = await self._send(settings, path, query, accept, timeout)
+            response = await self._send(settings, path, query, accept, timeout, method, body)
         try:
-            if response.status != 200:
-                raise await _error(response, settings, verb, resource, namespace, query)
+            if response.status not in (READ if method == "GET" else WRITTEN):
+                raise await _error(response, settings, verb, resource, namespace, query, name)
             yield response
         finally:
             self._end(response)
@@ -104,9 +115,18 @@ class Access:
         closed.cancelled() or closed.exception()
 
     async def _send(
-        self, settings: "Settings", path: str, query: Mapping[str, str], accept: str, timeout: float | None
+        self,
+        settings: "Settings",
+        path: str,
+        query: Mapping[str, str],
+        accept: str,
+        timeout: float | None,
+        method: str,
+        body: bytes | None,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": accept, "Accept-Encoding": "identity"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         if settings.token:
             headers["Authorization"] = settings.token
         for_proxy = {"Proxy-Authorization": settings.proxy_token} if settings.proxy_token else {}
@@ -115,8 +135,10 @@ class Access:
         self.requests += 1
         url = f"{settings.host}{path}?{urlencode(query)}" if query else settings.host + path
         try:
-            return await self._open_session().get(
+            return await self._open_session().request(
+                method,
                 url,
+                data=body,
                 headers=headers,
                 ssl=settings.tls or True,
                 server_hostname=settings.server_hostname,
@@ -172,11 +194,12 @@ async def _error(
     resource: str,
     namespace: str | None,
     query: Mapping[str, str],
+    name: str,
 ) -> DiscoveryError:
     status = await _status(response)
     what = f"{verb} {resource} in {'the namespace ' + namespace if namespace else 'all namespaces'}"
     wait = _retry_after(response, status)
-    name = query.get("fieldSelector", "").partition("metadata.name=")[2]
+    name = name or query.get("fieldSelector", "").partition("metadata.name=")[2]
     return status_error(response.status, status, what, verb, resource, namespace, _where(settings), wait, name=name)
 
 
