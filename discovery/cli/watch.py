@@ -1,14 +1,15 @@
-"""`discovery watch TARGET`: the backends, as they change."""
+"""`discovery watch TARGET`: the backends, as they change; with `--render` in a file."""
 
 import argparse
 import json
 import sys
-from datetime import UTC, datetime
 
 from ..errors import PortNotFound, ResolutionError, ServiceNotFound
 from ..events import Event
 from ..model import Change
 from ..pool import Pool
+from . import render
+from .clock import now
 from .codes import DONE
 from .options import discovery, of_target
 from .output import BACKEND_HEAD, HOME_AND_CLEAR, as_json, backend_row, complain, printable, state_of, table
@@ -16,7 +17,9 @@ from .resolve import answer
 
 EXAMPLES = """examples:
   discovery watch default/alpaca-prod:http               a live table; Ctrl-C ends it
-  discovery watch default/alpaca-prod:http --output json | jq .ready"""
+  discovery watch default/alpaca-prod:http --output json | jq .ready
+  discovery watch node-port://default/alpaca-prod:http --render haproxy --to /etc/haproxy/alpaca.cfg \\
+    --check 'haproxy -c -f /etc/haproxy/haproxy.cfg -f {}' --run 'systemctl reload haproxy'"""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,16 +27,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     made = commands.add_parser(
         "watch",
         help="follow the backends of a target",
-        description="Print the backends of a target and each change, until interrupted.",
+        description="Print the backends of a target and each change, until interrupted; or keep them in a file.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     of_target(made)
+    render.add(made)
     made.set_defaults(run=run)
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Print each change."""
+    """Print each change, or write it."""
+    rendering = render.renderer(options)
     trouble = Trouble()
     async with discovery(options, trouble.take) as disco:
         pool = disco.pool(options.target)
@@ -41,9 +46,13 @@ async def run(options: argparse.Namespace) -> int:
         problem = pool.status.last_error
         if not pool.backends and isinstance(problem, ServiceNotFound | PortNotFound | ResolutionError):
             raise problem  # a slip of the hand, as a rule: what is only empty is waited for
+        if rendering is not None and options.once:
+            return await render.once(rendering, pool)
         trouble.aloud = True
         if not pool.backends and problem is not None:
             complain(problem)
+        if rendering is not None:
+            return await render.follow(rendering, pool)
         show = show_json if options.output == "json" else show_screen if sys.stdout.isatty() else show_lines
         async for change in pool.changes():
             show(pool, change)
@@ -100,8 +109,3 @@ def show_lines(_pool: Pool, change: Change) -> None:
         for backend in backends:
             pod = printable(backend.pod.name) if backend.pod else "-"
             print(f"{now()} {mark} {backend.netloc} {state_of(backend)} {pod}")
-
-
-def now() -> str:
-    """The time, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
