@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .balancing.outlier import OutlierDetection
     from .balancing.slow_start import SlowStart
     from .balancing.subset import Subset
+    from .bridge.bridge import ConsulBridge
+    from .bridge.inbound import ConsulImport, ImportOptions
+    from .bridge.options import BridgeOptions
+    from .bridge.status import BridgeStatus
     from .caller import options
     from .client import Discovery
     from .definition import LoadBalancerStatus, Service, ServicePort
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         AccessDenied,
         ApiUnavailable,
         ConfigurationError,
+        ConsulError,
         DeadlineExceeded,
         DiscoveryError,
         InvalidTarget,
@@ -51,10 +56,11 @@ if TYPE_CHECKING:
     from .model import Backend, BackendId, Candidate, Change, PodRef, PoolStatus, Snapshot
     from .pool import Pool
     from .pool_options import PoolKeywords, PoolOptions
+    from .rendering import RenderError, Renderer, Template
     from .resolvers import Remark, Resolver, Sink
     from .resolvers.health import HealthCheck
     from .retrying import Hedging, RetryBudget, RetryPolicy
-    from .targets import ClusterIP, Dns, Endpoints, LoadBalancer, NodePort, Pods, Static, Target, parse
+    from .targets import ClusterIP, Consul, Dns, Endpoints, LoadBalancer, NodePort, Pods, Static, Target, parse
 
 _HOMES = {
     "balancing": (
@@ -73,6 +79,10 @@ _HOMES = {
     "balancing.outlier": ("OutlierDetection",),
     "balancing.slow_start": ("SlowStart",),
     "balancing.subset": ("Subset",),
+    "bridge.bridge": ("ConsulBridge",),
+    "bridge.inbound": ("ConsulImport", "ImportOptions"),
+    "bridge.options": ("BridgeOptions",),
+    "bridge.status": ("BridgeStatus",),
     "caller": ("options",),
     "client": ("Discovery",),
     "definition": ("LoadBalancerStatus", "Service", "ServicePort"),
@@ -80,6 +90,7 @@ _HOMES = {
         "AccessDenied",
         "ApiUnavailable",
         "ConfigurationError",
+        "ConsulError",
         "DeadlineExceeded",
         "DiscoveryError",
         "InvalidTarget",
@@ -99,10 +110,22 @@ _HOMES = {
     "model": ("Backend", "BackendId", "Candidate", "Change", "PodRef", "PoolStatus", "Snapshot"),
     "pool": ("Pool",),
     "pool_options": ("PoolKeywords", "PoolOptions"),
+    "rendering": ("RenderError", "Renderer", "Template"),
     "resolvers": ("Remark", "Resolver", "Sink"),
     "resolvers.health": ("HealthCheck",),
     "retrying": ("Hedging", "RetryBudget", "RetryPolicy"),
-    "targets": ("ClusterIP", "Dns", "Endpoints", "LoadBalancer", "NodePort", "Pods", "Static", "Target", "parse"),
+    "targets": (
+        "ClusterIP",
+        "Consul",
+        "Dns",
+        "Endpoints",
+        "LoadBalancer",
+        "NodePort",
+        "Pods",
+        "Static",
+        "Target",
+        "parse",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -112,10 +135,16 @@ __all__ = [
     "Backend",
     "BackendId",
     "Balancer",
+    "BridgeOptions",
+    "BridgeStatus",
     "Candidate",
     "Change",
     "ClusterIP",
     "ConfigurationError",
+    "Consul",
+    "ConsulBridge",
+    "ConsulError",
+    "ConsulImport",
     "DeadlineExceeded",
     "Discovery",
     "DiscoveryError",
@@ -124,6 +153,7 @@ __all__ = [
     "Event",
     "HealthCheck",
     "Hedging",
+    "ImportOptions",
     "InvalidTarget",
     "Learner",
     "Lease",
@@ -150,6 +180,8 @@ __all__ = [
     "PortNotFound",
     "Random",
     "Remark",
+    "RenderError",
+    "Renderer",
     "RendezvousHash",
     "ResolutionError",
     "Resolver",
@@ -167,6 +199,7 @@ __all__ = [
     "Static",
     "Subset",
     "Target",
+    "Template",
     "Unauthenticated",
     "options",
     "parse",

@@ -44,6 +44,10 @@ SAYS = {
     "21_httpx.py": r"statuses: \{200: 30\}\nand the URL stays http://alpaca-prod\.default\.svc/orders\n",
     "22_grpc.py": r"30 calls, all answered: \{'hello there'\}\n",
     "23_health_checks.py": r"both pass\nin  ready\nout health check failed: status 503 \(3 times\)\n",
+    "24_consul.py": r"worker-1 in ready\nworker-2 out: the check 'readiness' is critical\n200 an order\n"
+    r"(ready: worker-1\n)?ready: worker-1 worker-2\n",
+    "25_haproxy_file.py": r"(render\.written render\.reloaded\nbackend alpaca\n    default-server check\n"
+    r"(    server \.\.\.\n){2,3}){2}",
 }
 
 

@@ -13,6 +13,8 @@ EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 REMOVED = "ToBeDeletedByClusterAutoscaler"
 """The taint of a node that the cluster autoscaler is about to remove."""
 
+NOT_READY = "the node is not ready"
+
 
 def why_unfit(node: NodeBody, *, cordoned: bool) -> str | None:
     """Why a node should get no traffic from outside, as load balancers decide it; None where it may.
@@ -27,11 +29,16 @@ def why_unfit(node: NodeBody, *, cordoned: bool) -> str | None:
         return "the cluster autoscaler is removing the node"
     if EXCLUDED in (node.metadata.labels or {}):
         return f"the node has the label {EXCLUDED}"
-    if not any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or ()):
-        return "the node is not ready"
+    if not is_ready(node):
+        return NOT_READY
     if node.spec.unschedulable and not cordoned:
         return "the node is cordoned"
     return None
+
+
+def is_ready(node: NodeBody) -> bool:
+    """Whether its kubelet says so, and is heard."""
+    return any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or ())
 
 
 def zone_of(node: NodeBody) -> str:

@@ -1,0 +1,125 @@
+"""The bridge as a program uses it: what it is given, what it says of itself, once or for as long as it runs."""
+
+import random
+from typing import Unpack
+
+from ..checks import check_timeout
+from ..client import Discovery
+from ..kube.writes import Writes
+from .approval import Approval
+from .freshness import check_options
+from .leader import SessionLock
+from .lease import LeaseLock
+from .options import BridgeKeywords, BridgeOptions, Policy
+from .plan import Plan
+from .running import Running
+from .single import Nobody, Single
+from .status import BridgeStatus
+from .term import Leadership
+
+
+class ConsulBridge:
+    """Registers a cluster's Services in Consul, and keeps them current.
+
+    Nothing is contacted before `run()` or `once()`. Several bridges with the same owner id may run: one of them writes.
+
+    Args:
+        disco: gives the access to Kubernetes and to Consul, and takes the events.
+        owner: the id under which it owns its entries: one of its own for each cluster, such as `prod-eu`.
+        consul: a URL; None is as `disco` has it.
+        policy: "sync" registers, updates and deregisters; "upsert-only" never deregisters; "create-only" does neither.
+        options: see `BridgeOptions`.
+
+    Raises:
+        ConfigurationError: an option cannot be used.
+    """
+
+    def __init__(
+        self,
+        disco: Discovery,
+        *,
+        owner: str,
+        consul: str | None = None,
+        policy: Policy = "sync",
+        **options: Unpack[BridgeKeywords],
+    ) -> None:
+        self.options = BridgeOptions(owner=owner, policy=policy, **options)
+        check_options(self.options)
+        self._disco = disco
+        self._consul = disco.consul_client(consul)
+        self._rng = random.Random()
+        self._running: Running | None = None
+
+    def __repr__(self) -> str:
+        status = self.status
+        doing = "leading" if status.leading else "standing by" if status.leader_known else "no leader known"
+        return f"<ConsulBridge {self.options.owner} to {self._consul.where}: {doing}, {status.owned} instances>"
+
+    async def run(self) -> None:
+        """Keep Consul current until cancelled; then leave it as the option `shutdown` says.
+
+        Failures of Consul and of Kubernetes do not end it: they are told as events, and tried again.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        running = self._started(self._leadership())
+        try:
+            await running.run()
+        finally:
+            self._running = None
+
+    async def once(self, *, dry_run: bool = False, timeout: float | None = 60.0) -> Plan:
+        """Make one pass, and end.
+
+        What is to be removed on the evidence of lists is confirmed by a second list, `confirm_after` seconds later.
+
+        Args:
+            dry_run: write nothing, and do not stand for leader.
+            timeout: seconds to wait for the first lists, and for the leadership; None is for ever.
+
+        Returns:
+            What was done, or would be; what Consul refused is among the withheld.
+
+        Raises:
+            NotReady: no answer in time, or another bridge with this owner id leads.
+            AccessDenied, Unauthenticated, ApiUnavailable, ConsulError: the reason for it, where it is known.
+            RuntimeError: it runs already.
+        """
+        check_timeout(timeout)
+        running = self._started(Nobody() if dry_run else self._leadership())
+        try:
+            return await Single(running, self.options).run(dry_run=dry_run, timeout=timeout)
+        finally:
+            self._running = None
+
+    async def approve(self, word: str) -> None:
+        """Let the removals go that are held back for being too many: `word` is what the bridge asks for.
+
+        Whichever replica leads acts on it within seconds.
+
+        Raises:
+            ConsulError: it cannot be written.
+        """
+        await Approval(self._consul, self.options).give(word)
+
+    @property
+    def status(self) -> BridgeStatus:
+        """How it stands."""
+        running = self._running
+        return BridgeStatus() if running is None else running.status()
+
+    def _started(self, leadership: Leadership) -> Running:
+        if self._running is not None:
+            raise RuntimeError("this bridge runs already")
+        self._running = Running(
+            self._consul, self._disco.kubernetes(), leadership, self.options, self._disco.emit, self._rng
+        )
+        return self._running
+
+    def _leadership(self) -> Leadership:
+        options, emit = self.options, self._disco.emit
+        if options.leader == "session":
+            return SessionLock(self._consul, options, emit=emit, rng=self._rng)
+        namespace = options.lease_namespace or self._disco.own_namespace()
+        return LeaseLock(Writes(self._disco.kubernetes().access), namespace, options, emit=emit, rng=self._rng)

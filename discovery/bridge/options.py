@@ -1,0 +1,195 @@
+"""What a bridge is told: checked where it is made, so that a wrong one never starts."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
+
+import attrs
+
+from ..checks import instance, number, seconds, whole
+from ..errors import ConfigurationError, InvalidTarget, quote
+from ..targets import ADDRESS_TYPES, FAMILIES, AddressType, Family, check_namespace
+
+Policy = Literal["sync", "upsert-only", "create-only"]
+NodeChoice = Literal["endpoints", "all"]
+NotReadyAs = Literal["critical", "absent"]
+Shutdown = Literal["keep", "critical", "deregister"]
+LeaderBy = Literal["session", "lease"]
+
+OWNER_ID = re.compile(r"[a-z0-9](?:-?[a-z0-9]){0,31}")
+"""At most 32 of a-z, 0-9 and single hyphens within: `--` separates it from the node's name in Consul."""
+
+CAP_OF_ALL = 5
+"""Nodes of a service where all nodes could serve it: each would be an instance, and 5,000 services on 100 nodes are
+500,000 of them."""
+
+
+def _one_of(*values: str) -> Any:
+    def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value not in values:
+            raise ConfigurationError(
+                f"{attribute.name}={quote(value)} is unknown", next_step=f"One of {', '.join(values)}"
+            )
+
+    return check
+
+
+def _owner(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if not isinstance(value, str) or not OWNER_ID.fullmatch(value):
+        raise ConfigurationError(
+            f"{attribute.name}={quote(value)} cannot be one",
+            next_step="At most 32 of a-z, 0-9 and single hyphens, such as prod-eu; one of its own for each cluster",
+        )
+
+
+def _texts(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _namespaces(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    try:
+        for one in value:
+            check_namespace(one)
+    except InvalidTarget as error:
+        raise ConfigurationError(f"{attribute.name}: {error}") from error
+
+
+def _address_types(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    wrong = [one for one in value if one not in ADDRESS_TYPES]
+    if wrong or not value or len(set(value)) < len(value):
+        raise ConfigurationError(
+            f"{attribute.name}={quote(value)} cannot be used",
+            next_step=f"Some of {', '.join(ADDRESS_TYPES)}, best first",
+        )
+
+
+_PART = re.compile(r"[A-Za-z0-9-]{0,40}")
+
+
+def _part(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if not isinstance(value, str) or not _PART.fullmatch(value) or value.startswith("-"):
+        raise ConfigurationError(
+            f"{attribute.name}={quote(value)} cannot be part of a name", next_step="Up to 40 of a-z, 0-9 and -"
+        )
+
+
+def _tags(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    wrong = [one for one in value if not isinstance(one, str) or not one.strip() or not one.isprintable()]
+    if wrong:
+        raise ConfigurationError(f"{attribute.name}: {quote(wrong[0])} is no tag")
+
+
+class BridgeKeywords(TypedDict, total=False):
+    """The options of `BridgeOptions` but for `owner` and `policy`, as keyword arguments."""
+
+    node_prefix: str
+    namespaces: str | Sequence[str]
+    deny_namespaces: str | Sequence[str]
+    opt_in: bool
+    service_prefix: str
+    namespace_suffix: bool
+    tags: str | Sequence[str]
+    address_types: AddressType | Sequence[AddressType]
+    family: Family
+    nodes: NodeChoice
+    max_nodes: int | None
+    cordoned: bool
+    not_ready: NotReadyAs
+    pod_addresses: bool
+    debounce: float
+    max_debounce: float
+    repair: float
+    confirm_after: float
+    max_deletes: int
+    max_delete_percent: float
+    leader: LeaderBy
+    lease_namespace: str | None
+    lock: str
+    session_ttl: float
+    shutdown: Shutdown
+    expire_after: float | None
+    probe: Literal["esm"] | None
+    in_flight: int
+
+
+@attrs.frozen(kw_only=True)
+class BridgeOptions:
+    """All that a bridge is told.
+
+    Args:
+        owner: the id under which it owns its entries: one of its own for each cluster, the same for all replicas.
+        policy: "sync" registers, updates and deregisters; "upsert-only" never deregisters; "create-only" does neither.
+        node_prefix: Consul nodes are called `PREFIX-OWNER--NODE`.
+        namespaces: whose Services are registered; none named is all.
+        deny_namespaces: whose are not, even so.
+        opt_in: only Services with the annotation `consul.hashicorp.com/service-sync: "true"`; else all without "false".
+        service_prefix: put before each name that is not asked for by annotation.
+        namespace_suffix: append `-NAMESPACE` to those.
+        tags: of every instance; its annotation adds more.
+        address_types: kinds of a node's address, best first.
+        family: of addresses.
+        nodes: where a NodePort Service is reached: "endpoints" is at nodes with a usable endpoint, "all" at every node
+            that is fit (a Service with the external traffic policy Local is always at those with an endpoint).
+        max_nodes: at most so many for a port of a Service, by a stable choice; None is no bound with "endpoints", and 5
+            with "all".
+        cordoned: whether cordoned nodes serve.
+        not_ready: what becomes of a node whose endpoints are all unready: "critical" in Consul, or "absent".
+        pod_addresses: register Services of the type ClusterIP, and headless ones, at their pods: for clients that can
+            reach the pod network.
+        debounce: seconds without a further event after which a change is written.
+        max_debounce: seconds after which it is written even so.
+        repair: seconds between two readings of all that Consul holds of ours.
+        confirm_after: seconds after which a list that lacks something is read once more, before that is believed.
+        max_deletes: a pass that would deregister more on the evidence of lists holds them all back, unless
+        max_delete_percent: of what is owned would be more.
+        leader: one of several replicas writes: by a "session" of Consul, which fences every transaction, or by a
+            "lease" of Kubernetes, which cannot.
+        lease_namespace: where that Lease is; None is our own namespace.
+        lock: the prefix of the bridge's keys in Consul: `LOCK/OWNER/leader`.
+        session_ttl: seconds; after a crash another replica acts within twice that.
+        shutdown: what becomes of what is owned at an orderly end.
+        expire_after: seconds without a leader that could read the cluster, after which a standby marks all owned nodes
+            critical; None is never.
+        probe: "esm" adds a TCP check for consul-esm to each instance; None does not.
+        in_flight: transactions at a time.
+    """
+
+    owner: str = attrs.field(validator=_owner)
+    policy: Policy = attrs.field(default="sync", validator=_one_of("sync", "upsert-only", "create-only"))
+    node_prefix: str = attrs.field(default="k8s", validator=_part)
+    namespaces: tuple[str, ...] = attrs.field(default=(), converter=_texts, validator=_namespaces)
+    deny_namespaces: tuple[str, ...] = attrs.field(
+        default=("kube-system", "kube-public"), converter=_texts, validator=_namespaces
+    )
+    opt_in: bool = attrs.field(default=False, validator=instance(bool))
+    service_prefix: str = attrs.field(default="", validator=_part)
+    namespace_suffix: bool = attrs.field(default=False, validator=instance(bool))
+    tags: tuple[str, ...] = attrs.field(default=("k8s",), converter=_texts, validator=_tags)
+    address_types: tuple[AddressType, ...] = attrs.field(
+        default=("ExternalIP", "InternalIP"), converter=_texts, validator=_address_types
+    )
+    family: Family = attrs.field(default="prefer-ipv4", validator=_one_of(*FAMILIES))
+    nodes: NodeChoice = attrs.field(default="endpoints", validator=_one_of("endpoints", "all"))
+    max_nodes: int | None = attrs.field(default=None, validator=whole(least=1, optional=True))
+    cordoned: bool = attrs.field(default=True, validator=instance(bool))
+    not_ready: NotReadyAs = attrs.field(default="critical", validator=_one_of("critical", "absent"))
+    pod_addresses: bool = attrs.field(default=False, validator=instance(bool))
+    debounce: float = attrs.field(default=0.1, validator=seconds())
+    max_debounce: float = attrs.field(default=0.3, validator=seconds())
+    repair: float = attrs.field(default=300.0, validator=seconds())
+    confirm_after: float = attrs.field(default=10.0, validator=seconds())
+    max_deletes: int = attrs.field(default=50, validator=whole(least=0))
+    max_delete_percent: float = attrs.field(default=20.0, validator=number(least=0.0, most=100.0))
+    leader: LeaderBy = attrs.field(default="session", validator=_one_of("session", "lease"))
+    lease_namespace: str | None = None
+    lock: str = attrs.field(default="discovery", validator=_part)
+    session_ttl: float = attrs.field(default=15.0, validator=number(least=10.0, most=86400.0))
+    shutdown: Shutdown = attrs.field(default="keep", validator=_one_of("keep", "critical", "deregister"))
+    expire_after: float | None = attrs.field(default=None, validator=seconds(optional=True))
+    probe: Literal["esm"] | None = attrs.field(default=None, validator=attrs.validators.optional(_one_of("esm")))
+    in_flight: int = attrs.field(default=4, validator=whole(least=1))
+
+    @property
+    def cap(self) -> int | None:
+        """Nodes for one port of a Service at most; None is no bound."""
+        return self.max_nodes if self.max_nodes is not None or self.nodes == "endpoints" else CAP_OF_ALL

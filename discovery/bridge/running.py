@@ -1,0 +1,317 @@
+"""One run of a bridge: waits for what changes, and has passes made. Owns its tasks, and ends them in good order."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ..consul.api import Consul
+from ..errors import ConsulError, DiscoveryError
+from ..events import Event, Hook
+from .apply import Outcome
+from .approval import Approval
+from .cluster import Cluster
+from .freshness import Freshness
+from .leader import Leadership, SessionLock
+from .options import BridgeOptions
+from .records import ServiceKey
+from .sources import Kubernetes, Reading, Sources
+from .status import BridgeStatus
+from .syncing import Evidence, Syncing
+from .timing import Debounce, Due, Pauses
+
+ASKED_AGAIN = 5.0
+"""Seconds between two looks at whether an operator has approved what is held back."""
+
+DENIED = 30.0
+"""Seconds after which what Consul's ACLs refused is tried again: the token may have been replaced."""
+
+ENDING = 8.0
+"""Seconds that the orderly end may take; the giving up of the lock comes after it."""
+
+
+class Running:
+    """A bridge at work.
+
+    Args:
+        consul: where to write.
+        kubernetes: what opens the watches.
+        leadership: who may write.
+        options: of the bridge.
+        emit: takes events.
+        rng: spreads pauses.
+    """
+
+    def __init__(
+        self,
+        consul: Consul,
+        kubernetes: Kubernetes,
+        leadership: Leadership,
+        options: BridgeOptions,
+        emit: Hook,
+        rng: random.Random,
+    ) -> None:
+        self.now = asyncio.get_running_loop().time
+        self.leadership = leadership
+        self.cluster = Cluster(options)
+        self.errors: Counter[str] = Counter()
+        self.error: DiscoveryError | None = None
+        self._options = options
+        self._emit = emit
+        self._debounce = Debounce(options.debounce, options.max_debounce)
+        self.sources = Sources(kubernetes, options, self.cluster, emit, self._debounce.wake)
+        self.syncing = Syncing(consul, self.cluster, options, leadership, emit, self.now)
+        self._consul = consul
+        self._approval = Approval(consul, options)
+        self._pauses = Pauses(rng)
+        self._repair, self._confirm, self._retry, self._ask = (Due(self.now) for _ in range(4))
+        self._begun = False
+        self._behind_since: float | None = None
+        self._confirmed = False
+        self._confirming: asyncio.Task[Reading] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._started_at = self.now()
+        self._all = True  # the next pass looks at every Service
+
+    def stale_for(self) -> float:
+        """Seconds since the source that has been silent longest spoke; 0 while all speak."""
+        error = self.sources.error
+        return 0.0 if error is None else max(0.0, self.now() - error[1])
+
+    def status(self) -> BridgeStatus:
+        """How it stands."""
+        syncing, leadership = self.syncing, self.leadership
+        owned = syncing.catalog.owned.values()
+        held_back: Counter[str] = Counter(one.reason for ones in syncing.withheld.values() for one in ones)
+        return BridgeStatus(
+            synced=self.sources.synced,
+            stale_for=self.stale_for(),
+            leading=leadership.leading,
+            leader_known=leadership.known,
+            leader=leadership.holder,
+            owned=len(owned),
+            passing=sum(held.instance.status == "passing" for held in owned),
+            services=len(syncing.catalog.services),
+            withheld=dict(held_back),
+            asks=syncing.asks,
+            unusable=dict(syncing.wanting.unusable),
+            passes=syncing.passes,
+            transactions=syncing.transactions,
+            changes=dict(syncing.totals),
+            errors=dict(self.errors),
+            behind_for=0.0 if self._behind_since is None else self.now() - self._behind_since,
+            last_error="" if self.error is None else str(self.error),
+        )
+
+    async def woken(self) -> None:
+        """Wait until something has changed, in Kubernetes or in who leads."""
+        await self._debounce.wait()
+
+    async def approved_word(self) -> str:
+        """What an operator has approved, "" where that is nothing.
+
+        Raises:
+            ConsulError: it cannot be read.
+        """
+        return await self._approval.given()
+
+    async def run(self) -> None:
+        """Work until cancelled; then do what is to be done at the end."""
+        async with self.opened():
+            try:
+                while True:
+                    await self._debounce.wait(self._next())
+                    await self.turn()
+            finally:
+                await self._end()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Follow the cluster and stand for leader, within the block."""
+        self._started_at = self.now()
+        self._tasks = [asyncio.create_task(self.leadership.run(self._debounce.wake), name="bridge: leadership")]
+        if isinstance(self.leadership, SessionLock):
+            self.leadership.contend(False)  # it is for those who can read the cluster
+            self._tasks.append(asyncio.create_task(self._freshness(self.leadership).run(), name="bridge: freshness"))
+        for task in self._tasks:
+            task.add_done_callback(lambda _: self._debounce.wake())
+        self.sources.open()
+        try:
+            yield
+        finally:
+            self.sources.close()
+            await _ended(*self._tasks, self._confirming)
+
+    async def take_up(self) -> None:
+        """Take up what has come of the cluster."""
+        for task in self._tasks:
+            if task.done():
+                task.result()  # a fault of ours: nothing else ends it
+        await self.sources.take_up()
+        if self.sources.synced and isinstance(self.leadership, SessionLock):
+            self.leadership.contend(True)
+
+    def _freshness(self, lock: SessionLock) -> Freshness:
+        return Freshness(self._consul, lock, self._options, silent_for=self._silent_for, emit=self._emit)
+
+    def _silent_for(self) -> float:
+        """Seconds since all that is read of the cluster was current; before the first lists, since the beginning."""
+        return self.stale_for() if self.sources.synced else self.now() - self._started_at
+
+    # One turn
+
+    async def turn(self) -> None:
+        """Take up what has come, and make a pass where there is something to do."""
+        await self.take_up()
+        if not self.sources.synced:
+            return
+        if not self._begun:
+            self._begun = True
+            self._confirm.after(self._options.confirm_after)
+            self._emit(Event("bridge.synced", self._options.owner, {"services": len(self.cluster)}))
+        self._confirm_lists()
+        if not self.leadership.leading:
+            self.syncing.forget()
+            self._all, self._behind_since = True, None
+        elif self._retry.at is None or self._retry.taken():
+            try:
+                await self._pass()
+            except DiscoveryError as error:
+                self._failed(error)
+
+    async def _pass(self) -> None:
+        if self._behind_since is None and (self._all or self.cluster.dirty):
+            self._behind_since = self.now()
+        keys = await self._keys()
+        evidence = Evidence(confirmed=self._confirmed and self.sources.error is None, approved=await self._approved())
+        if keys is not None and not keys and not self.syncing.waiting:
+            self._current()
+            return
+        plan = await self.syncing.plan(keys, evidence)
+        outcome = await self.syncing.apply(plan)
+        self._note(outcome, keys)
+
+    async def _keys(self) -> set[ServiceKey] | None:
+        """Services to look at; None for all."""
+        if not self.syncing.loaded or self._repair.taken():
+            await self.syncing.load()
+            self._repair.after(self._options.repair)
+            self._all = True
+        self.cluster.dirty |= await self.syncing.reread()
+        keys, self.cluster.dirty = self.cluster.dirty, set()
+        everything, self._all = self._all, False
+        return None if everything else keys
+
+    def _note(self, outcome: Outcome, keys: set[ServiceKey] | None) -> None:
+        if outcome.deposed:
+            self.syncing.forget()
+            self._all = True
+            return
+        if outcome.error is not None or outcome.lost or any(reason == "conflict" for _, reason in outcome.failed):
+            self._again(keys)
+        else:
+            self.syncing.finished(keys)
+        if outcome.error is not None:
+            self._failed(outcome.error)
+        elif not outcome.lost:
+            self._current()
+        else:
+            self._debounce.wake()
+        if self.syncing.asks:
+            self._ask.after(ASKED_AGAIN, sooner=True)
+
+    def _again(self, keys: set[ServiceKey] | None) -> None:
+        if keys is None:
+            self._all = True
+        else:
+            self.cluster.dirty |= keys
+
+    def _failed(self, error: DiscoveryError) -> None:
+        """What was to be done stays to be done; it is tried again after a pause."""
+        reason = error.reason if isinstance(error, ConsulError) else type(error).__name__
+        pause = max(self._pauses.failed(), DENIED if reason == "denied" else 0.0)
+        self._retry.after(pause)
+        self._all = True
+        self.errors[reason] += 1
+        name = "bridge.failed" if self.error is None else "bridge.retry"
+        self.error = error
+        self._emit(Event(name, self._options.owner, {"error": str(error), "reason": reason, "pause": round(pause, 1)}))
+
+    def _current(self) -> None:
+        """Consul holds all that is wanted, but for what is held back."""
+        self._behind_since = None
+        self._pauses.worked()
+        if self.error is not None:
+            self.error = None
+            self._emit(Event("bridge.recovered", self._options.owner))
+
+    # Evidence
+
+    def _confirm_lists(self) -> None:
+        """Read every list a second time, some time after the first or after one that lacked something."""
+        if self._confirming is not None and self._confirming.done():
+            self._confirmed_by(self._confirming)
+            self._confirming = None
+        if any(self.cluster.doubted.values()) and self._confirming is None:
+            self._confirm.after(self._options.confirm_after, sooner=True)
+        if self._confirming is None and self._confirm.taken():
+            self._confirming = asyncio.create_task(self.sources.read_anew(), name="bridge: second lists")
+            self._confirming.add_done_callback(lambda _: self._debounce.wake())
+
+    def _confirmed_by(self, reading: "asyncio.Task[Reading]") -> None:
+        error = reading.exception()
+        if error is None:
+            self.sources.settle(reading.result())
+            self._confirmed = True
+            self.cluster.dirty |= set(self.syncing.withheld)
+        elif isinstance(error, DiscoveryError):
+            self._confirm.after(self._options.confirm_after)
+        else:
+            raise error
+
+    async def _approved(self) -> str:
+        """The word of an operator, where one is waited for and given."""
+        if not self.syncing.asks or not self._ask.taken():
+            return ""
+        word = await self._approval.given()
+        if word != self.syncing.asks:
+            self._ask.after(ASKED_AGAIN)
+            return ""
+        await self._approval.used()
+        self.cluster.dirty |= set(self.syncing.withheld)
+        return word
+
+    # Times
+
+    def _next(self) -> float | None:
+        """When there is something to do even if nothing happens."""
+        leading = self.leadership.leading
+        dues = [self._confirm.at]
+        if leading:
+            dues += (
+                [self._retry.at]
+                if self._retry.at is not None
+                else [self._repair.at, self._ask.at, self.syncing.next_try]
+            )
+        return min((at for at in dues if at is not None), default=None)
+
+    async def _end(self) -> None:
+        """What the options want of an orderly end, within bounds."""
+        if self._options.shutdown == "keep" or not self.leadership.leading or not self.syncing.loaded:
+            return
+        try:
+            async with asyncio.timeout(ENDING):
+                await self.syncing.reread()
+                await self.syncing.end()
+        except (DiscoveryError, TimeoutError) as error:
+            self._emit(Event("bridge.unfinished", self._options.owner, {"error": str(error)}))
+
+
+async def _ended(*tasks: "asyncio.Task[Any] | None") -> None:
+    """Cancel these, and wait for them."""
+    there = [task for task in tasks if task is not None]
+    for task in there:
+        task.cancel()
+    await asyncio.gather(*there, return_exceptions=True)
