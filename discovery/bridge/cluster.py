@@ -136,6 +136,8 @@ class Cluster:
     def _remove(self, kind: KindName, name: Name, *, listed: bool) -> None:
         if not self._holds(kind, name):
             return
+        if listed and kind == "services":
+            self.told.discard(name)  # what was told of it before is no evidence of its end
         if kind == "services":
             del self._services[name]
             self._touch({name}, listed=listed)

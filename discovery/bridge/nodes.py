@@ -36,8 +36,8 @@ class Spot(NamedTuple):
 class Nodes:
     """The nodes of a cluster. What each comes to is kept for each look, until the node itself changes.
 
-    Where not one node is ready, it is the control plane that hears none of them: readiness is not held against any then,
-    as Kubernetes evicts nothing in such a case (its node lifecycle controller calls it a full disruption).
+    Where not one node is ready, it is the control plane that hears none of them: readiness is not held against any
+    then, as Kubernetes evicts nothing in such a case (its node lifecycle controller calls it a full disruption).
     """
 
     def __init__(self) -> None:

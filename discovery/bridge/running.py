@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from ..consul.api import Consul
 from ..errors import ConsulError, DiscoveryError
@@ -13,11 +12,12 @@ from ..events import Event, Hook
 from .apply import Outcome
 from .approval import Approval
 from .cluster import Cluster
+from .confirming import Confirming
 from .freshness import Freshness
 from .leader import Leadership, SessionLock
 from .options import BridgeOptions
 from .records import ServiceKey
-from .sources import Kubernetes, Reading, Sources
+from .sources import Kubernetes, Sources
 from .status import BridgeStatus
 from .syncing import Evidence, Syncing
 from .timing import Debounce, Due, Pauses
@@ -66,11 +66,10 @@ class Running:
         self._consul = consul
         self._approval = Approval(consul, options)
         self._pauses = Pauses(rng)
-        self._repair, self._confirm, self._retry, self._ask = (Due(self.now) for _ in range(4))
+        self._repair, self._retry, self._ask = (Due(self.now) for _ in range(3))
         self._begun = False
         self._behind_since: float | None = None
-        self._confirmed = False
-        self._confirming: asyncio.Task[Reading] | None = None
+        self.confirming = Confirming(self.sources, self.cluster, options, self.now, self._debounce.wake)
         self._tasks: list[asyncio.Task[None]] = []
         self._started_at = self.now()
         self._all = True  # the next pass looks at every Service
@@ -142,7 +141,10 @@ class Running:
             yield
         finally:
             self.sources.close()
-            await _ended(*self._tasks, self._confirming)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self.confirming.aclose()
 
     async def take_up(self) -> None:
         """Take up what has come of the cluster."""
@@ -169,9 +171,10 @@ class Running:
             return
         if not self._begun:
             self._begun = True
-            self._confirm.after(self._options.confirm_after)
+            self.confirming.begin()
             self._emit(Event("bridge.synced", self._options.owner, {"services": len(self.cluster)}))
-        self._confirm_lists()
+        if self.confirming.look():
+            self.cluster.dirty |= set(self.syncing.withheld)
         if not self.leadership.leading:
             self.syncing.forget()
             self._all, self._behind_since = True, None
@@ -184,14 +187,17 @@ class Running:
     async def _pass(self) -> None:
         if self._behind_since is None and (self._all or self.cluster.dirty):
             self._behind_since = self.now()
+        approved = await self._approved()
         keys = await self._keys()
-        evidence = Evidence(confirmed=self._confirmed and self.sources.error is None, approved=await self._approved())
         if keys is not None and not keys and not self.syncing.waiting:
             self._current()
             return
-        plan = await self.syncing.plan(keys, evidence)
+        confirmed = self.confirming.confirmed and self.sources.error is None
+        plan = await self.syncing.plan(keys, Evidence(confirmed=confirmed, approved=approved))
         outcome = await self.syncing.apply(plan)
         self._note(outcome, keys)
+        if approved and outcome.error is None:
+            await self._approval.used()
 
     async def _keys(self) -> set[ServiceKey] | None:
         """Services to look at; None for all."""
@@ -209,16 +215,17 @@ class Running:
             self.syncing.forget()
             self._all = True
             return
-        if outcome.error is not None or outcome.lost or any(reason == "conflict" for _, reason in outcome.failed):
+        changed = bool(outcome.lost) or any(reason == "conflict" for _, reason in outcome.failed)
+        if outcome.error is not None or changed:
             self._again(keys)
         else:
             self.syncing.finished(keys)
         if outcome.error is not None:
             self._failed(outcome.error)
-        elif not outcome.lost:
-            self._current()
-        else:
+        elif changed:
             self._debounce.wake()
+        else:
+            self._current()
         if self.syncing.asks:
             self._ask.after(ASKED_AGAIN, sooner=True)
 
@@ -247,39 +254,14 @@ class Running:
             self.error = None
             self._emit(Event("bridge.recovered", self._options.owner))
 
-    # Evidence
-
-    def _confirm_lists(self) -> None:
-        """Read every list a second time, some time after the first or after one that lacked something."""
-        if self._confirming is not None and self._confirming.done():
-            self._confirmed_by(self._confirming)
-            self._confirming = None
-        if any(self.cluster.doubted.values()) and self._confirming is None:
-            self._confirm.after(self._options.confirm_after, sooner=True)
-        if self._confirming is None and self._confirm.taken():
-            self._confirming = asyncio.create_task(self.sources.read_anew(), name="bridge: second lists")
-            self._confirming.add_done_callback(lambda _: self._debounce.wake())
-
-    def _confirmed_by(self, reading: "asyncio.Task[Reading]") -> None:
-        error = reading.exception()
-        if error is None:
-            self.sources.settle(reading.result())
-            self._confirmed = True
-            self.cluster.dirty |= set(self.syncing.withheld)
-        elif isinstance(error, DiscoveryError):
-            self._confirm.after(self._options.confirm_after)
-        else:
-            raise error
-
     async def _approved(self) -> str:
         """The word of an operator, where one is waited for and given."""
         if not self.syncing.asks or not self._ask.taken():
             return ""
+        self._ask.after(ASKED_AGAIN)
         word = await self._approval.given()
         if word != self.syncing.asks:
-            self._ask.after(ASKED_AGAIN)
             return ""
-        await self._approval.used()
         self.cluster.dirty |= set(self.syncing.withheld)
         return word
 
@@ -287,14 +269,11 @@ class Running:
 
     def _next(self) -> float | None:
         """When there is something to do even if nothing happens."""
-        leading = self.leadership.leading
-        dues = [self._confirm.at]
-        if leading:
-            dues += (
-                [self._retry.at]
-                if self._retry.at is not None
-                else [self._repair.at, self._ask.at, self.syncing.next_try]
-            )
+        dues = [self.confirming.at]
+        if self.leadership.leading and self._retry.at is not None:
+            dues.append(self._retry.at)
+        elif self.leadership.leading:
+            dues += [self._repair.at, self._ask.at, self.syncing.next_try]
         return min((at for at in dues if at is not None), default=None)
 
     async def _end(self) -> None:
@@ -307,11 +286,3 @@ class Running:
                 await self.syncing.end()
         except (DiscoveryError, TimeoutError) as error:
             self._emit(Event("bridge.unfinished", self._options.owner, {"error": str(error)}))
-
-
-async def _ended(*tasks: "asyncio.Task[Any] | None") -> None:
-    """Cancel these, and wait for them."""
-    there = [task for task in tasks if task is not None]
-    for task in there:
-        task.cancel()
-    await asyncio.gather(*there, return_exceptions=True)

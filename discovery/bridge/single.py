@@ -74,7 +74,7 @@ class Single:
     async def _look(self) -> Plan:
         """What would be done, if a second list agrees: it is read at once."""
         await self._running.syncing.load()
-        await self._confirm()
+        await self._running.confirming.now()
         return await self._running.syncing.plan(None, Evidence(confirmed=True))
 
     async def _write(self) -> Plan:
@@ -84,7 +84,7 @@ class Single:
         evidence = Evidence()
         if any(one.reason == "unconfirmed" for one in plan.withheld):
             await asyncio.sleep(self._options.confirm_after)
-            await self._confirm()
+            await self._running.confirming.now()
             evidence = Evidence(confirmed=True, approved=await self._running.approved_word())
             plan = await syncing.plan(None, evidence)
         return await self._apply(plan, evidence)
@@ -105,11 +105,6 @@ class Single:
             await syncing.reread()
             plan = await syncing.plan(None, evidence)
         return done
-
-    async def _confirm(self) -> None:
-        found = await self._running.sources.read_anew()
-        await self._running.sources.take_up()
-        self._running.sources.settle(found)
 
     def _why_not(self) -> DiscoveryError:
         running = self._running
