@@ -48,6 +48,7 @@ LEVELS: Mapping[str, int] = {
     "bridge.asks": logging.WARNING,
     "bridge.unfinished": logging.WARNING,
     "leader.gained": logging.INFO,
+    "leader.released": logging.INFO,
     "leader.lost": logging.WARNING,
     "leader.changed": logging.INFO,
     "leader.failed": logging.WARNING,

@@ -6,6 +6,8 @@
     load-balancer://  the Service, by name
     node-port://      the Service, by name; all nodes; the EndpointSlices of the namespace
     dns://, static:// nothing
+    consul://         nothing: a token of Consul's own allows it
+    a bridge          all Services and EndpointSlices, of its namespaces or of all; all nodes; its Lease, if it has one
 
 All is listed and watched. RBAC knows no selectors, so of slices and pods, whose names nobody knows beforehand, a rule
 allows all of the namespace; a Service is allowed by its name (`resourceNames`).
@@ -15,7 +17,7 @@ Service for its traffic policy only; node-port:// needs slices only where the ex
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -29,6 +31,34 @@ VERBS = ("list", "watch")
 
 ROLE_NAME = "discovery"
 """What the roles are called unless told otherwise."""
+
+
+BRIDGE_NAME = "discovery-bridge"
+"""What the roles of a bridge are called unless told otherwise."""
+
+
+class Bridge(Protocol):
+    """What a bridge's permissions depend on, as `BridgeOptions` has it."""
+
+    @property
+    def owner(self) -> str:
+        """Its owner id, which names its Lease."""
+        ...
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Whose Services it registers; none named is all."""
+        ...
+
+    @property
+    def leader(self) -> str:
+        """How one of several replicas is chosen: by a "session" or a "lease"."""
+        ...
+
+    @property
+    def lease_namespace(self) -> str | None:
+        """Where the Lease is; None is its own namespace."""
+        ...
 
 
 @attrs.frozen(order=True)
@@ -98,6 +128,29 @@ def roles(
     return [_role(place, name, _rules(found, place)) for place in sorted({one.namespace for one in found}, key=_last)]
 
 
+def bridge_roles(bridge: Bridge, namespace: str | None = None, *, name: str = BRIDGE_NAME) -> list[Json]:
+    """The smallest roles that a bridge to Consul needs: all of its namespaces, or a ClusterRole for all there are.
+
+    Args:
+        bridge: its options.
+        namespace: its own, where its Lease is unless it is told otherwise.
+        name: of the roles.
+
+    Raises:
+        InvalidTarget: it needs a Lease, and nobody says in which namespace.
+    """
+    found = {Permission("", "", "nodes")}
+    for place in bridge.namespaces or ("",):
+        found |= {Permission(place, "", "services"), Permission(place, "discovery.k8s.io", "endpointslices")}
+    rules = {place: _rules(found, place) for place in {one.namespace for one in found}}
+    if bridge.leader == "lease":
+        place = bridge.lease_namespace or namespace or ""
+        if not place:
+            raise InvalidTarget("a bridge with a Lease needs its namespace", next_step="Name lease_namespace")
+        rules.setdefault(place, []).extend(_lease(f"aiodiscovery-{bridge.owner}"))
+    return [_role(place, name, rules[place]) for place in sorted(rules, key=_last)]
+
+
 def binding(role: Mapping[str, Any], *, account: str, account_namespace: str) -> Json:
     """What gives one of these roles to a ServiceAccount."""
     reference = {"apiGroup": RBAC_GROUP, "kind": role["kind"], "name": role["metadata"]["name"]}
@@ -138,6 +191,12 @@ def _service(target: Endpoints | ClusterIP | LoadBalancer | NodePort) -> Permiss
 def _last(namespace: str) -> tuple[bool, str]:
     """Namespaces by name, and what is in none of them at the end."""
     return not namespace, namespace
+
+
+def _lease(name: str) -> list[Json]:
+    """One Lease; what is created has no name yet that a rule could ask for."""
+    rule = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    return [{**rule, "resourceNames": [name], "verbs": ["get", "update"]}, {**rule, "verbs": ["create"]}]
 
 
 def _rules(found: Iterable[Permission], namespace: str) -> list[Json]:

@@ -48,6 +48,10 @@ SAYS = {
     r"(ready: worker-1\n)?ready: worker-1 worker-2\n",
     "25_haproxy_file.py": r"(render\.written render\.reloaded\nbackend alpaca\n    default-server check\n"
     r"(    server \.\.\.\n){2,3}){2}",
+    "26_bridge.py": r"it would register \[\('alpaca-prod', 'passing'\), \('alpaca-prod', 'passing'\)\]\n"
+    r"Consul knows 2 node ports\n"
+    r"a pod has left its node, which passes no more: 1 left\nthe bridge has ended, its entries stay: True\n"
+    r"it told of: bridge\.synced bridge\.wrote\n",
 }
 
 

@@ -57,7 +57,7 @@ def test_the_documentation_has_a_row_for_each_and_the_roles_as_they_are_printed(
     page = (Path(__file__).parent.parent / "docs/how-to/permissions.md").read_text()
     rows = re.findall(r"^\| `(\S+://\S+)` \|(.*)\|(.*)\|$", page, re.MULTILINE)
     assert {text: tuple(re.findall(r"`([^`]+)`", cell) for cell in cells) for text, *cells in rows} == NEEDS
-    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    block = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
     (role,) = roles([parse("endpoints://shop/alpaca-prod:80")])
     assert [*yaml.safe_load_all(block)] == [role, binding(role, account="orders", account_namespace="default")]
 

@@ -1,7 +1,10 @@
 """The bridge as a program uses it: what it is given, what it says of itself, once or for as long as it runs."""
 
 import random
+from collections.abc import Callable
 from typing import Unpack
+
+import attrs
 
 from ..checks import check_timeout
 from ..client import Discovery
@@ -15,7 +18,7 @@ from .plan import Plan
 from .running import Running
 from .single import Nobody, Single
 from .status import BridgeStatus
-from .term import Leadership
+from .term import Leadership, NotLeading
 
 
 class ConsulBridge:
@@ -49,6 +52,8 @@ class ConsulBridge:
         self._consul = disco.consul_client(consul)
         self._rng = random.Random()
         self._running: Running | None = None
+        self._told: Callable[[], None] | None = None
+        self._last = BridgeStatus()
 
     def __repr__(self) -> str:
         status = self.status
@@ -67,7 +72,7 @@ class ConsulBridge:
         try:
             await running.run()
         finally:
-            self._running = None
+            self._ended(running)
 
     async def once(self, *, dry_run: bool = False, timeout: float | None = 60.0) -> Plan:
         """Make one pass, and end.
@@ -91,7 +96,7 @@ class ConsulBridge:
         try:
             return await Single(running, self.options).run(dry_run=dry_run, timeout=timeout)
         finally:
-            self._running = None
+            self._ended(running)
 
     async def approve(self, word: str) -> None:
         """Let the removals go that are held back for being too many: `word` is what the bridge asks for.
@@ -103,11 +108,33 @@ class ConsulBridge:
         """
         await Approval(self._consul, self.options).give(word)
 
+    # What else is for the replica that leads only
+
+    @property
+    def leading(self) -> bool:
+        """Whether it is this replica that acts, right now."""
+        return self._running is not None and self._running.leadership.leading
+
+    def check(self) -> None:
+        """Let something else begin that only the leader may do.
+
+        Raises:
+            NotLeading: this replica does not lead.
+        """
+        if self._running is None:
+            raise NotLeading("this bridge does not run, and so does not lead")
+        self._running.leadership.check()
+
+    def on_leadership(self, told: Callable[[], None]) -> None:
+        """Have this called when `leading` may have changed; it must not raise, nor take long."""
+        self._told = told
+        if self._running is not None:
+            self._running.on_leadership = told
+
     @property
     def status(self) -> BridgeStatus:
-        """How it stands."""
-        running = self._running
-        return BridgeStatus() if running is None else running.status()
+        """How it stands; after its end, how it stood then."""
+        return self._last if self._running is None else self._running.status()
 
     def _started(self, leadership: Leadership) -> Running:
         if self._running is not None:
@@ -115,7 +142,13 @@ class ConsulBridge:
         self._running = Running(
             self._consul, self._disco.kubernetes(), leadership, self.options, self._disco.emit, self._rng
         )
+        if self._told is not None:
+            self._running.on_leadership = self._told
         return self._running
+
+    def _ended(self, running: Running) -> None:
+        self._running = None
+        self._last = attrs.evolve(running.status(), leading=False, leader_known=False, leader="")
 
     def _leadership(self) -> Leadership:
         options, emit = self.options, self._disco.emit

@@ -110,9 +110,13 @@ class Cluster:
         self._sure(kind, name)
         self._remove(kind, name, listed=False)
 
-    def confirmed(self, kind: KindName, there: Mapping[Name, object]) -> None:
-        """A second list has these: what is doubted and not among them is gone."""
-        doubted, self.doubted[kind] = self.doubted[kind], set()
+    def confirmed(self, kind: KindName, there: Mapping[Name, object], *, but: AbstractSet[Name] = frozenset()) -> None:
+        """A second list has these: what is doubted and not among them is gone.
+
+        Of those in `but` it says nothing: they have come to be doubted since it began, and are doubted on.
+        """
+        doubted = self.doubted[kind] - but
+        self.doubted[kind] &= but
         for name in doubted:
             if name not in there:
                 self._remove(kind, name, listed=True)

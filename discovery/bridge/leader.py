@@ -190,12 +190,11 @@ class SessionLock:
         return True
 
     async def _lead(self) -> None:
-        reason = "this bridge ends"
         try:
             holding = Holding(self._consul, self.key, self._session, self._ttl, self._term, rng=self._rng)
-            reason = await first(holding.until_lost(), self._resign())
+            self._term.lose(await first(holding.until_lost(), self._resign()))
         finally:
-            self._term.lose(reason)
+            self._term.release()
 
     async def _resign(self) -> str:
         while self._contending:

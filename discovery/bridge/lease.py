@@ -125,7 +125,7 @@ class LeaseLock:
                 pause = await self._turn()
                 await asyncio.sleep(pause)
         finally:
-            self._term.lose("this bridge ends")
+            self._term.release()
             await self._give_up()
 
     async def _turn(self) -> float:

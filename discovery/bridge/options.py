@@ -125,7 +125,8 @@ class BridgeOptions:
         opt_in: only Services with the annotation `consul.hashicorp.com/service-sync: "true"`; else all without "false".
         service_prefix: put before each name that is not asked for by annotation.
         namespace_suffix: append `-NAMESPACE` to those.
-        tags: of every instance; its annotation adds more.
+        tags: of every instance; its annotation adds more. Not `k8s` while consul-k8s runs with its defaults: it
+            deregisters whatever has its tag under one of its names, on any node.
         address_types: kinds of a node's address, best first.
         family: of addresses.
         nodes: where a NodePort Service is reached: "endpoints" is at nodes with a usable endpoint, "all" at every node
@@ -164,7 +165,7 @@ class BridgeOptions:
     opt_in: bool = attrs.field(default=False, validator=instance(bool))
     service_prefix: str = attrs.field(default="", validator=_part)
     namespace_suffix: bool = attrs.field(default=False, validator=instance(bool))
-    tags: tuple[str, ...] = attrs.field(default=("k8s",), converter=_texts, validator=_tags)
+    tags: tuple[str, ...] = attrs.field(default=("kubernetes",), converter=_texts, validator=_tags)
     address_types: tuple[AddressType, ...] = attrs.field(
         default=("ExternalIP", "InternalIP"), converter=_texts, validator=_address_types
     )

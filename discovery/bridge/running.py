@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ..consul.api import Consul
@@ -64,12 +64,13 @@ class Running:
         self.sources = Sources(kubernetes, options, self.cluster, emit, self._debounce.wake)
         self.syncing = Syncing(consul, self.cluster, options, leadership, emit, self.now)
         self._consul = consul
-        self._approval = Approval(consul, options)
+        self.approval = Approval(consul, options)
         self._pauses = Pauses(rng)
         self._repair, self._retry, self._ask = (Due(self.now) for _ in range(3))
         self._begun = False
         self._behind_since: float | None = None
         self.confirming = Confirming(self.sources, self.cluster, options, self.now, self._debounce.wake)
+        self.on_leadership: Callable[[], None] = _nothing
         self._tasks: list[asyncio.Task[None]] = []
         self._started_at = self.now()
         self._all = True  # the next pass looks at every Service
@@ -108,14 +109,6 @@ class Running:
         """Wait until something has changed, in Kubernetes or in who leads."""
         await self._debounce.wait()
 
-    async def approved_word(self) -> str:
-        """What an operator has approved, "" where that is nothing.
-
-        Raises:
-            ConsulError: it cannot be read.
-        """
-        return await self._approval.given()
-
     async def run(self) -> None:
         """Work until cancelled; then do what is to be done at the end."""
         async with self.opened():
@@ -130,7 +123,7 @@ class Running:
     async def opened(self) -> AsyncIterator[None]:
         """Follow the cluster and stand for leader, within the block."""
         self._started_at = self.now()
-        self._tasks = [asyncio.create_task(self.leadership.run(self._debounce.wake), name="bridge: leadership")]
+        self._tasks = [asyncio.create_task(self.leadership.run(self._elected), name="bridge: leadership")]
         if isinstance(self.leadership, SessionLock):
             self.leadership.contend(False)  # it is for those who can read the cluster
             self._tasks.append(asyncio.create_task(self._freshness(self.leadership).run(), name="bridge: freshness"))
@@ -145,6 +138,11 @@ class Running:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self.confirming.aclose()
+
+    def _elected(self) -> None:
+        """Who leads may have changed."""
+        self._debounce.wake()
+        self.on_leadership()
 
     async def take_up(self) -> None:
         """Take up what has come of the cluster."""
@@ -197,7 +195,7 @@ class Running:
         outcome = await self.syncing.apply(plan)
         self._note(outcome, keys)
         if approved and outcome.error is None:
-            await self._approval.used()
+            await self.approval.used()
 
     async def _keys(self) -> set[ServiceKey] | None:
         """Services to look at; None for all."""
@@ -259,7 +257,7 @@ class Running:
         if not self.syncing.asks or not self._ask.taken():
             return ""
         self._ask.after(ASKED_AGAIN)
-        word = await self._approval.given()
+        word = await self.approval.given()
         if word != self.syncing.asks:
             return ""
         self.cluster.dirty |= set(self.syncing.withheld)
@@ -286,3 +284,7 @@ class Running:
                 await self.syncing.end()
         except (DiscoveryError, TimeoutError) as error:
             self._emit(Event("bridge.unfinished", self._options.owner, {"error": str(error)}))
+
+
+def _nothing() -> None:
+    """Nobody else wants to know who leads."""

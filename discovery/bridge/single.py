@@ -85,7 +85,7 @@ class Single:
         if any(one.reason == "unconfirmed" for one in plan.withheld):
             await asyncio.sleep(self._options.confirm_after)
             await self._running.confirming.now()
-            evidence = Evidence(confirmed=True, approved=await self._running.approved_word())
+            evidence = Evidence(confirmed=True, approved=await self._running.approval.given())
             plan = await syncing.plan(None, evidence)
         return await self._apply(plan, evidence)
 
@@ -98,6 +98,9 @@ class Single:
                 raise outcome.error
             if outcome.deposed:
                 raise ConsulError("another bridge with this owner id took over in the middle", reason="conflict")
+            if evidence.approved:
+                await self._running.approval.used()
+                evidence = Evidence(confirmed=True)
             refused = {change.instance.key: reason for change, reason in outcome.failed}
             done = _together(done, plan, refused)
             if not outcome.lost:

@@ -49,12 +49,14 @@ class Source:
 
     Attributes:
         gone: what events have said to be gone since that was last cleared: a list that began before may still have it.
+        lacked: what a list of the watch has lacked since then: one that began before says nothing of that.
     """
 
     def __init__(self, kind: KindName, wake: Callable[[], None]) -> None:
         self.kind: KindName = kind
         self.pending: dict[Name, _News] = {}
         self.gone: set[Name] = set()
+        self.lacked: set[Name] = set()
         self.complete = False
         self.error: tuple[Exception, float] | None = None
         self._wake = wake
@@ -63,8 +65,8 @@ class Source:
         """Objects came, changed, or (None) went."""
         for name, held in changes.items():
             self.pending[name] = _News(held, listed)
-            if held is None and not listed:
-                self.gone.add(name)
+            if held is None:
+                (self.lacked if listed else self.gone).add(name)
         self._wake()
 
     def synced(self) -> None:
@@ -149,6 +151,7 @@ class Sources:
         """
         for source in self._sources:
             source.gone.clear()
+            source.lacked.clear()
         lists = await asyncio.gather(
             *(self._kubernetes.listed_anew(KIND[kind], namespace) for kind, namespace in self._places)
         )
@@ -160,10 +163,11 @@ class Sources:
     def settle(self, found: Reading) -> None:
         """What both lists lack is gone, and what the first lacked wrongly is there. To be called after `take_up`."""
         for kind, there in found.items():
-            gone = {name for source in self._sources if source.kind == kind for name in source.gone}
+            sources = [source for source in self._sources if source.kind == kind]
+            gone = {name for source in sources for name in source.gone}
             for name in there.keys() - self._cluster.names(kind) - gone:
                 self._tell(kind, name, _News(there[name], listed=True))
-            self._cluster.confirmed(kind, there)
+            self._cluster.confirmed(kind, there, but={name for source in sources for name in source.lacked})
 
     def _tell(self, kind: KindName, name: Name, news: _News) -> None:
         if news.held is None:

@@ -143,11 +143,18 @@ class Term:
         self._until = max(self._until, until)
 
     def lose(self, reason: str) -> None:
-        """We do not lead any more; nothing where we did not."""
+        """We do not lead any more, against our will; nothing where we did not."""
+        self._end(Event("leader.lost", self.subject, {"holder": self.own, "reason": reason}))
+
+    def release(self) -> None:
+        """We do not lead any more, for this bridge ends; nothing where we did not."""
+        self._end(Event("leader.released", self.subject, {"holder": self.own}))
+
+    def _end(self, event: Event) -> None:
         if self._held:
             self._held, self._holder = False, ""
             self._failing = {CANDIDATE} if self._failing else set()
-            self._emit(Event("leader.lost", self.subject, {"holder": self.own, "reason": reason}))
+            self._emit(event)
             self.changed()
 
     def see(self, holder: str) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from ..errors import DiscoveryError
 from ..version import __version__
-from . import demo, explain, rbac, resolve, service, watch
+from . import demo, doctor, explain, rbac, resolve, service, sync, watch
 from .codes import DONE, INTERRUPTED, USAGE, code_of
 from .output import complain
 
-COMMANDS = (resolve, watch, explain, service, rbac, demo)
+COMMANDS = (resolve, watch, explain, doctor, service, sync, rbac, demo)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
         prog="discovery",
         description="Find the backends of Kubernetes Services, as a program that uses this library finds them.",
         epilog="Exit codes: 0 done, 1 no usable backend, 2 usage, 3 not reachable or timed out, 4 not permitted, "
-        "5 not found, 130 interrupted.",
+        "5 not found, 6 done in part, 130 interrupted.",
     )
     made.add_argument("--version", action="version", version=f"aiodiscovery {__version__}")
     commands = made.add_subparsers(metavar="COMMAND", required=True)

@@ -24,12 +24,23 @@ def common(made: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds to wait for an answer; default: %(default)g",
     )
+    made.set_defaults(consul=None)
 
 
 def of_target(made: argparse.ArgumentParser) -> None:
     """Add the one target that a command is about, and what every command has."""
     made.add_argument("target", type=target, metavar="TARGET", help="[NS/]SERVICE[:PORT], or a target in full")
     common(made)
+    consul(made)
+
+
+def consul(made: argparse.ArgumentParser) -> None:
+    """Add where Consul is."""
+    made.add_argument(
+        "--consul",
+        metavar="URL",
+        help="for consul:// targets; default: CONSUL_HTTP_ADDR, and the other CONSUL_* variables count too",
+    )
 
 
 def seconds(text: str) -> float:
@@ -54,5 +65,9 @@ def target(text: str) -> Target:
 def discovery(options: argparse.Namespace, on_event: Hook) -> Discovery:
     """The Discovery that the options describe."""
     return Discovery(
-        kubeconfig=options.kubeconfig, context=options.context, namespace=options.namespace, on_event=on_event
+        kubeconfig=options.kubeconfig,
+        context=options.context,
+        namespace=options.namespace,
+        consul=options.consul,
+        on_event=on_event,
     )

@@ -144,7 +144,8 @@ def test_the_annotated_port_of_a_load_balancer_is_the_main_one() -> None:
 
 
 def test_tags_are_those_of_the_options_and_then_those_asked_for() -> None:
-    found = planned(service(HTTP, annotations={"service-tags": "one, two,three\\,x,k8s"}))  # E14
+    asked = {"service-tags": "one, two,three\\,x,k8s"}  # E14
+    found = planned(service(HTTP, annotations=asked), tags=("k8s",))
     assert found.instances[0].tags == ("k8s", "one", "two", "three,x")
 
 
@@ -389,7 +390,7 @@ def test_an_instance_says_whose_it_is_and_what_it_stands_for() -> None:
             service="foo",
             address="1.2.3.4",
             port=30000,
-            tags=("k8s",),
+            tags=("kubernetes",),
             meta=(
                 ("external-k8s-name", "foo"),
                 ("external-k8s-node-name", "n1"),

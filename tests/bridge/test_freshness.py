@@ -131,6 +131,7 @@ async def bridge(server: FakeConsul, *, reads: bool = True, token: str = "", nam
 def fill(server: FakeConsul, count: int = 3) -> None:
     for number in range(count):
         server.register(node=f"mine-{number}", node_meta=MINE, service="web", id="web", port=80, status="passing")
+    server.set_check("mine-1", "another", "critical")  # of a node, and not ours to judge
     server.register(node="theirs", node_meta={"owner-id": "other"}, service="web", port=80, status="passing")
 
 

@@ -542,7 +542,7 @@ def test_at_the_end_the_lock_is_released_and_the_session_gone() -> None:
         await one.stop()
         assert consul.holder(KEY) == ""
         assert not consul.state.sessions.rows
-        assert one.told("leader.lost") == [{"holder": "a", "reason": "this bridge ends"}]
+        assert one.told("leader.released") == [{"holder": "a"}]
         assert not one.lock.leading
 
     scene(play)

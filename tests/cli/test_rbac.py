@@ -10,9 +10,10 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from discovery.bridge.options import BridgeOptions
 from discovery.cli import main, rbac
 from discovery.cli.yaml import document
-from discovery.permissions import binding, roles
+from discovery.permissions import binding, bridge_roles, roles
 from discovery.targets import ClusterIP, Endpoints, NodePort, Target
 from discovery.testing import FakeCluster
 
@@ -151,3 +152,36 @@ def test_what_cannot_be_used_is_named(arguments: list[str], says: str, capsys: p
 def test_each_target_is_told_of_once() -> None:
     options = argparse.Namespace(namespace="own", targets=[Endpoints("web"), Endpoints("web", namespace="own")])
     assert rbac.settled(options) == (Endpoints("web", namespace="own"),)
+
+
+@pytest.mark.parametrize(("arguments", "namespaces"), [((), ()), (("shop,web",), ("shop", "web"))])
+def test_what_a_bridge_needs_is_printed_for_its_namespaces_or_for_all(
+    arguments: tuple[str, ...], namespaces: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = bridge_roles(BridgeOptions(owner="prod", namespaces=namespaces), name="bridge")
+    out = printed(capsys, "--name", "bridge", "--sync", *arguments)
+    assert parsed(out) == wanted
+    where = ", ".join(namespaces) or "all namespaces"
+    assert out.startswith(f"# discovery sync reads services and endpointslices of {where}, and nodes\n")
+    listed = json.loads(
+        printed(capsys, "--sync", *arguments, "--name", "bridge", "--service-account", "a:b", "--output", "json")
+    )
+    assert listed["items"][::2] == wanted
+    assert all(one["subjects"][0]["name"] == "b" for one in listed["items"][1::2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--sync", "Shop"], "'Shop' is not the name of a namespace"),
+        (["--sync", ""], "is not the name of a namespace"),
+        (["shop/web:80", "--sync"], "argument --sync: it is for a bridge alone, name no TARGET"),
+    ],
+)
+def test_a_bridge_that_cannot_be_meant_is_named(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["rbac", *arguments])
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]
