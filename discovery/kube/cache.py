@@ -153,8 +153,11 @@ class Cache:
         return True
 
     def _drop(self, held: Object) -> None:
-        if gone := self._store.drop(held.key):
+        gone = self._store.drop(held.key)
+        if gone is not None:
             self.readers.note((gone.namespace, gone.group), gone.name, None)
+        elif self._everything:  # a list lacked it wrongly: who follows may know of it all the same
+            self.readers.note((held.namespace, held.group), held.name, None)
 
     def _is_old(self, kind: str, held: Object) -> bool:
         """Whether this is no news of what is held. A server may tell an end at the version of the last change."""

@@ -166,6 +166,17 @@ async def test_a_list_that_is_empty_or_cut_short_removes_nothing(kind: str) -> N
         assert len(place.passing()) == 3
 
 
+@pytest.mark.parametrize(("kind", "name", "left"), [("services", "web", 0), ("nodes", "node-2", 2)])
+async def test_what_a_first_list_lacked_wrongly_goes_when_an_event_ends_it(kind: str, name: str, left: int) -> None:
+    async with scene() as place:
+        await place.cluster.deploy("web", replicas=3, kind="NodePort")
+        place.cluster.faults.hide(kind, keep=0, times=1)
+        async with place.running(confirm_after=0.2) as bridge:
+            await until(settled(place, bridge, 3))
+            place.cluster.delete(kind, name)
+            await until(lambda: len(place.instances()) == left)
+
+
 @pytest.mark.parametrize("kind", ["services", "endpointslices", "nodes"])
 async def test_nothing_is_written_before_everything_has_been_read(kind: str) -> None:
     async with scene() as place:
@@ -246,7 +257,7 @@ async def test_more_than_the_cap_is_held_back_until_an_operator_says_so() -> Non
             place.cluster.apply(service("new", 32000))
             place.cluster.apply(a_slice("new", "node-2"))
             await until(lambda: len(place.instances("new")) == 1)
-            assert bridge.status.owned == 13, "what is wanted goes on being written"
+            await until(lambda: bridge.status.owned == 13)  # what is wanted goes on being written
             await bridge.approve(asks)
             await until(lambda: bridge.status.owned == 4 and not bridge.status.withheld, timeout=15)
 
