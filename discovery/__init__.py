@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from .model import Backend, BackendId, Candidate, Change, PodRef, PoolStatus, Snapshot
     from .pool import Pool
     from .pool_options import PoolKeywords, PoolOptions
-    from .rendering import RenderError, Renderer, Template
+    from .rendering import Renderer, RenderError, Template
     from .resolvers import Remark, Resolver, Sink
     from .resolvers.health import HealthCheck
     from .retrying import Hedging, RetryBudget, RetryPolicy

@@ -162,7 +162,6 @@ class SessionLock:
 
     async def _next(self, index: int) -> tuple[int, KvEntry | None]:
         """The lock when it has changed, or when what we want of it has; and the index to go on with."""
-        self._woken.clear()
         answer = await first(read_lock(self._consul, self.key, index), self._wake())
         if answer is None:
             answer = await read_lock(self._consul, self.key, 0)
@@ -170,6 +169,7 @@ class SessionLock:
 
     async def _wake(self) -> None:
         await self._woken.wait()
+        self._woken.clear()  # not before: what was wanted between two reads must not be lost
 
     def _see(self, lock: KvEntry) -> None:
         self._failures = 0

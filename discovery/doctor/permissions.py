@@ -2,15 +2,17 @@
 
 import time
 
+import attrs
+
 from ..errors import AccessDenied, ApiUnavailable
 from ..kube.access import Access
 from ..kube.failures import NETWORK_ERRORS, unreachable
-from ..kube.kinds import ENDPOINT_SLICES, NODES, SERVICES, pods_matching
+from ..kube.kinds import ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES, pods_matching
 from ..permissions import Permission
 from . import judging
 from .finding import Finding, ok, warning
 
-KINDS = {kind.resource: kind for kind in (ENDPOINT_SLICES, SERVICES, NODES, pods_matching(""))}
+KINDS = {kind.resource: kind for kind in (ENDPOINT_SLICES, ENDPOINTS, SERVICES, NODES, pods_matching(""))}
 
 WATCH = {"watch": "1", "timeoutSeconds": "1"}
 
@@ -35,7 +37,7 @@ async def may_read(access: Access, permission: Permission, *, needed: bool = Tru
             raise
         return warning(f"may not be read; {COSTS[permission.resource]}", error.next_step)
     except ApiUnavailable as error:
-        if permission.resource != ENDPOINT_SLICES.resource or error.status != 404:
+        if not _has_no_slices(permission, error):
             raise
         return warning(
             "the API server has no EndpointSlices: Endpoints are read instead",
@@ -50,6 +52,20 @@ async def streams(access: Access, permission: Permission) -> Finding:
     Raises:
         ApiUnavailable: it broke.
     """
+    try:
+        return await _streams(access, permission)
+    except ApiUnavailable as error:
+        if not _has_no_slices(permission, error):
+            raise
+        return await _streams(access, attrs.evolve(permission, group="", resource=ENDPOINTS.resource))
+
+
+def _has_no_slices(permission: Permission, error: ApiUnavailable) -> bool:
+    """Whether the server is too old for what was asked for."""
+    return permission.resource == ENDPOINT_SLICES.resource and error.status == 404
+
+
+async def _streams(access: Access, permission: Permission) -> Finding:
     path, scope, kind = _place(permission)
     began = time.monotonic()
     first: float | None = None

@@ -25,6 +25,9 @@ BOOKMARKS = 60.0
 
 BEFORE_END = 2.0
 
+VERSION = "v1.36.3"
+"""Of Kubernetes, that is simulated."""
+
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -58,6 +61,7 @@ class Api:
                 app.router.add_route("*", place, self._handler(kind))
             app.router.add_route("*", places[-1] + "/{name}", self._handler(kind))
         app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/version", self._version)
         app.router.add_route("*", "/{path:.*}", self._unknown)
         return app
 
@@ -91,6 +95,12 @@ class Api:
     async def _ready(self, _request: web.Request) -> web.Response:
         await self._faults.going()
         return web.Response(text="ok")
+
+    async def _version(self, request: web.Request) -> web.Response:
+        await self._faults.going()
+        if request.headers.get("Authorization") not in (None, f"Bearer {self._token}"):
+            return web.json_response(statuses.unauthorized().status, status=401)
+        return web.json_response({"major": "1", "minor": "36", "gitVersion": VERSION})
 
     async def _unknown(self, request: web.Request) -> web.Response:
         await self._faults.going()

@@ -855,3 +855,21 @@ async def test_a_token_that_may_not_lock_is_told_and_asked_with_rarely() -> None
         await asyncio.sleep(0.2)
         assert len(server.requests) == asked
         await one.stop()
+
+
+@pytest.mark.parametrize("later", [0.0, 0.1, 0.4, 1.5])
+def test_that_it_is_wanted_after_all_is_not_missed_while_the_lock_becomes_free(later: float) -> None:
+    async def play(consul: PlayedConsul) -> None:
+        one, other = candidate(consul, "a").start(), candidate(consul, "b")
+        await reached(lambda: one.lock.leading)
+        other.lock.contend(False)
+        other.start()
+        await reached(lambda: other.lock.holder == "a")
+        await one.stop()
+        await reached(lambda: not other.lock.known)
+        await asyncio.sleep(later)
+        other.lock.contend(True)
+        await reached(lambda: other.lock.leading, 4.0)
+        await other.stop()
+
+    scene(play)

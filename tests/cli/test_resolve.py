@@ -1,10 +1,13 @@
 """`discovery resolve`, run as its users run it."""
 
 import os
+from collections.abc import AsyncIterator
 
 import attrs
+import pytest
 
 from discovery.testing import FakeCluster
+from discovery.testing.consul import FakeConsul
 
 from .command import Ran, run, started
 
@@ -96,6 +99,55 @@ async def test_a_full_disk_is_one_line(fake_cluster: FakeCluster) -> None:
         os.close(full)
         ran = await running.end()
     assert (ran.code, ran.complaint) == (2, "[Errno 28] No space left on device")
+
+
+@pytest.fixture
+async def consul() -> AsyncIterator[FakeConsul]:
+    """A Consul with one instance of `db`."""
+    async with FakeConsul() as made:
+        made.register(node="db-1", address="10.0.0.7", service="db", port=5432, status="passing")
+        yield made
+
+
+async def test_consul_may_be_named_and_needs_no_kubeconfig(consul: FakeConsul) -> None:
+    ran = await run("resolve", "consul://db", "--consul", consul.url, "--output", "json")
+    assert (ran.code, ran.err, ran.json["target"]) == (0, "", "consul://db")
+    (backend,) = ran.json["backends"]
+    assert (backend["address"], backend["port"], backend["node"]) == ("10.0.0.7", 5432, "db-1")
+
+
+async def test_the_consul_that_is_named_wins_over_that_of_the_environment(consul: FakeConsul) -> None:
+    nobody = {"CONSUL_HTTP_ADDR": "http://127.0.0.1:1"}
+    assert (await run("resolve", "consul://db", "--consul", consul.url, env=nobody)).code == 0
+    assert (await run("resolve", "consul://db", env={"CONSUL_HTTP_ADDR": consul.url})).code == 0
+    ran = await run("resolve", "consul://db", env=nobody)
+    assert (ran.code, "127.0.0.1:1 " in ran.complaint) == (3, True), ran
+
+
+async def test_explain_and_watch_find_that_consul_too(consul: FakeConsul) -> None:
+    consul.register(node="db-2", address="10.0.0.8", service="db", port=5432, status="critical")
+    ran = await run("explain", "consul://db", "--consul", consul.url)
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split()[:2] for line in ran.out.splitlines()[1:3]] == [
+        ["10.0.0.7:5432", "yes"],
+        ["10.0.0.8:5432", "no"],
+    ]
+    async with started("watch", "consul://db", "--consul", consul.url) as running:
+        assert "+ 10.0.0.7:5432 ready" in await running.line()
+
+
+@pytest.mark.parametrize("url", ["", "ftp://consul", "http://me:hidden-word@consul:8500"])
+async def test_a_consul_that_cannot_be_one_is_refused_and_no_password_of_it_shown(url: str) -> None:
+    ran = await run("resolve", "consul://db", "--consul", url)
+    assert ran.code == 2
+    assert ran.complaint
+    assert "hidden-word" not in ran.err
+
+
+async def test_a_token_that_consul_refuses_is_4() -> None:
+    async with FakeConsul(acls=True) as consul:
+        ran = await run("resolve", "consul://db", "--consul", consul.url, env={"CONSUL_HTTP_TOKEN": "hidden-word"})
+    assert (ran.code, "hidden-word" in ran.complaint) == (4, False), ran
 
 
 def slice_of(**endpoint: object) -> dict[str, object]:

@@ -164,8 +164,8 @@ async def test_running_it_follows_both_ends(scene: Scene) -> None:
 async def test_of_two_replicas_the_leader_writes_and_the_other_takes_over(scene: Scene) -> None:
     async with scene.syncing() as first, started(*scene.arguments, *IMPORT, "--log-json") as second:
         told: list[str] = []
-        while json.loads(await second.warned())["event"] != "leader.changed":
-            pass
+        while {"leader.changed", "bridge.synced"} - {*told}:
+            told.append(json.loads(await second.warned())["event"])
         scene.has(address="10.0.0.2")
         await until(lambda: len(scene.endpoints()) == 2, LONGEST)
         first.process.terminate()
@@ -199,7 +199,7 @@ async def test_its_probes_are_ready_when_both_ways_are(scene: Scene, more: tuple
             scene.cluster.faults.heal()
             while (await asked("/readyz"))[0] != 200:
                 pass
-        assert scene.endpoints() == {"10.0.0.1"}
+        await until(lambda: scene.endpoints() == {"10.0.0.1"}, LONGEST)
         status = json.loads((await asked("/status"))[1])
         assert (status["leading"], status["ready"]) == (True, True)
 
