@@ -24,8 +24,10 @@ BENCHMARKS = (
     "tls_reuse",
     "dns_names",
     "import_time",
+    "bridge_fill",
+    "bridge_latency",
 )
-LONG = ("soak",)
+LONG = ("soak", "bridge_steady")
 """Run where they are named only."""
 
 

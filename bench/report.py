@@ -16,8 +16,8 @@ PAGE = """\
 <!-- Written by `make bench`: change bench/report.py instead. -->
 
 `make bench` measures every figure that this library promises, each beside what it is compared with, and writes this
-page. It needs Linux, Go, HAProxy and openssl: it builds client-go programs and a real etcd and kube-apiserver from
-their Go modules. A ratio comes from one run in which both sides took turns; of {runs} runs the median counts.
+page. It needs Linux, Go, HAProxy and openssl: it builds client-go programs and a real etcd, kube-apiserver and Consul
+from their Go modules. A ratio comes from one run in which both sides took turns; of {runs} runs the median counts.
 
 Measured with {python} on {cores} cores, Kubernetes 1.36.3 and client-go 0.36.3.
 
@@ -59,6 +59,15 @@ What is timed:
 - **DNS names** is the processor time of a whole process that keeps 1,000 names fresh for 60 s, with three A and three
   AAAA records each, from its first sync on. The server is another process. Every name changes once meanwhile, and at
   the end each pool must show what its name was changed to.
+- **The bridge** runs in a process of its own, between that API server and a Consul server that keeps its data on disk;
+  each fill is of a fresh Consul. It begins as the bridge does, so it holds the lists, the lock and the plan too; it
+  ends when Consul has taken the last instance, and what Consul holds is then compared with the cluster. The bare
+  transactions are the bridge's own, fence and all, made beforehand and sent by a loop of nothing else, as many at a
+  time. Replaced pods are slices changed as fast as the API server takes it; every request counts, the renewals of the
+  lock too. A change is a pod that becomes ready or unready or moves, a node or a Service that is deleted or created,
+  one at a time: from just before it is written until blocking queries show it for every service that it concerns.
+- **Steady state** (named only: it takes ten minutes) counts transactions, and which of Consul's tables of nodes,
+  services and checks have another index than before. The bridge reads all that it owns once or twice meanwhile.
 - **Import** is the sum of all modules' own times as `-X importtime` tells them, the best of 15.
 """
 

@@ -33,11 +33,11 @@ RESOURCES = re.compile(r'resource="(endpointslices|endpoints|services|pods)"')
 
 
 def binaries() -> Path:
-    """Where etcd and kube-apiserver are: the cluster tests' own build, made now where it has not been."""
+    """Where etcd, kube-apiserver and consul are: the cluster tests' own build, made now where it has not been."""
     tools = ROOT / "tests" / "cluster"
     modules = b"".join(path.read_bytes() for path in sorted(tools.glob("tools/*/go.mod")))
     built = CACHE / "discovery-cluster" / hashlib.sha256(modules).hexdigest()[:16]
-    if not all((built / name).exists() for name in ("etcd", "kube-apiserver")):
+    if not all((built / name).exists() for name in ("etcd", "kube-apiserver", "consul")):
         subprocess.run([tools / "build.sh", built], check=True, stdout=subprocess.DEVNULL)
     return built
 
@@ -94,7 +94,7 @@ def api_server() -> Iterator[ApiServer]:
     folder = Path(tempfile.mkdtemp(prefix="discovery-bench-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        client, peer, port = _free_ports(3)
+        client, peer, port = free_ports(3)
         etcd, url, key = f"http://127.0.0.1:{client}", f"https://127.0.0.1:{port}", folder / "sa.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, stderr=subprocess.DEVNULL)
         (folder / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')
@@ -102,7 +102,7 @@ def api_server() -> Iterator[ApiServer]:
         trust = f", certificate-authority: {server.certificate}"
         (folder / "kubeconfig").write_text(KUBECONFIG.format(server=url, trust=trust, token=TOKEN))
         stack.enter_context(
-            _background(
+            background(
                 folder,
                 "etcd",
                 *("--data-dir", str(folder / "etcd.data"), "--listen-client-urls", etcd),
@@ -111,7 +111,7 @@ def api_server() -> Iterator[ApiServer]:
             )
         )
         process = stack.enter_context(
-            _background(
+            background(
                 folder,
                 "kube-apiserver",
                 *("--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--secure-port", str(port)),
@@ -121,6 +121,7 @@ def api_server() -> Iterator[ApiServer]:
                 *("--service-account-issuer", "https://kubernetes.default.svc"),
                 *("--service-account-key-file", str(key), "--service-account-signing-key-file", str(key)),
                 *("--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"),
+                *("--service-node-port-range", "20000-32767"),
                 *("--disable-admission-plugins", "ServiceAccount"),
             )
         )
@@ -141,7 +142,8 @@ def _wait_until_ready(server: ApiServer, process: "subprocess.Popen[bytes]") -> 
 
 
 @contextlib.contextmanager
-def _background(folder: Path, name: str, *flags: str) -> Iterator["subprocess.Popen[bytes]"]:
+def background(folder: Path, name: str, *flags: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """One of the `binaries`, for the length of a block; what it says is in a file of the folder."""
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen([binaries() / name, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -155,7 +157,8 @@ def _background(folder: Path, name: str, *flags: str) -> Iterator["subprocess.Po
             process.wait()
 
 
-def _free_ports(count: int) -> Sequence[int]:
+def free_ports(count: int) -> Sequence[int]:
+    """Of 127.0.0.1, all different; nobody else has them yet."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
