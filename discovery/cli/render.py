@@ -25,6 +25,9 @@ FLAGS = {
 }
 """What each is called by its user: `run` is what a command does."""
 
+REQUIRED = {"--render": "TEMPLATE", "--to": "FILE"}
+"""What is needed for a file, and what each is given."""
+
 
 def add(made: argparse.ArgumentParser) -> None:
     """Add the options of it."""
@@ -62,7 +65,8 @@ def renderer(options: argparse.Namespace) -> Renderer | None:
         alone = [flag for name, flag in FLAGS.items() if getattr(options, name)]
         if not alone:
             return None
-        raise ConfigurationError(f"{alone[0]} needs --render TEMPLATE and --to FILE", next_step="Name both")
+        missing = [f"{flag} {what}" for flag, what in REQUIRED.items() if flag not in alone]
+        raise ConfigurationError(f"{alone[0]} needs {' and '.join(missing)}", next_step=f"Add {' '.join(missing)}")
     return Renderer(
         Template.find(options.render, variables=dict(options.set)),
         to=options.to,

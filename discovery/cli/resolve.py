@@ -15,6 +15,9 @@ EXAMPLES = """examples:
   discovery resolve default/alpaca-prod:http             a port by its name
   discovery resolve endpoints://default/alpaca-prod:80 --output json"""
 
+ASKED = {"consul": "Consul", "dns": "the DNS server", "dns+srv": "the DNS server"}
+"""Who is asked for what is no target of Kubernetes, by scheme."""
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
@@ -57,5 +60,10 @@ async def answer(pool: Pool, timeout: float) -> None:
     if not await pool.settled(timeout):
         raise pool.status.last_error or NotReady(
             f"no answer for {pool.name} within {timeout:g} s",
-            next_step="Check the address of the API server and the way to it, or wait longer with --timeout",
+            next_step=f"Check the address of {asked(pool.name)} and the way to it, or wait longer with --timeout",
         )
+
+
+def asked(target: str) -> str:
+    """Who is asked for a target, by its scheme."""
+    return ASKED.get(target.partition("://")[0], "the API server")

@@ -21,6 +21,9 @@ EXAMPLES = """examples:
   discovery watch node-port://default/alpaca-prod:http --render haproxy --to /etc/haproxy/alpaca.cfg \\
     --check 'haproxy -c -f /etc/haproxy/haproxy.cfg -f {}' --run 'systemctl reload haproxy'"""
 
+LOST = frozenset({"watch.failed", "watch.retry", "consul.failed", "dns.failed"})
+FOUND = frozenset({"watch.recovered", "consul.recovered", "dns.recovered"})
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
@@ -72,12 +75,12 @@ class Trouble:
 
     def take(self, event: Event) -> None:
         """Say so, where it is worth a line."""
-        if event.name in ("watch.failed", "watch.retry"):
-            kind = event.data["kind"]
+        if event.name in LOST:
+            kind = event.data.get("kind")
             if kind not in self._lost.values():
                 self._say(str(event.data["error"]))
             self._lost[event.subject] = kind
-        elif event.name == "watch.recovered":
+        elif event.name in FOUND:
             self._lost.pop(event.subject, None)
             if not self._lost:
                 self._say(f"{event.subject} can be read again")

@@ -18,7 +18,9 @@ async def test_a_table_has_a_line_for_each_backend(fake_cluster: FakeCluster) ->
     assert (ran.code, ran.err) == (0, "")
     head, *rows = (line.split() for line in ran.out.splitlines())
     assert head == ["ADDRESS", "STATE", "ZONE", "NODE", "POD"]
-    assert rows == [[f"{pod.address}:{pod.port}", "ready", pod.zone, pod.node, pod.name] for pod in web.pods]
+    assert sorted(rows) == sorted(
+        [f"{pod.address}:{pod.port}", "ready", pod.zone, pod.node, pod.name] for pod in web.pods
+    )
 
 
 async def test_json_has_the_target_in_full_and_each_backend_with_all_its_fields(fake_cluster: FakeCluster) -> None:
@@ -122,6 +124,12 @@ async def test_the_consul_that_is_named_wins_over_that_of_the_environment(consul
     assert (await run("resolve", "consul://db", env={"CONSUL_HTTP_ADDR": consul.url})).code == 0
     ran = await run("resolve", "consul://db", env=nobody)
     assert (ran.code, "127.0.0.1:1 " in ran.complaint) == (3, True), ran
+
+
+async def test_a_consul_that_never_answers_is_what_is_to_be_looked_at(consul: FakeConsul) -> None:
+    consul.faults.hang()
+    ran = await run("resolve", "consul://db", "--consul", consul.url, "--timeout", 1)
+    assert (ran.code, "no answer for consul://db within 1 s. Check the address of Consul" in ran.complaint) == (3, True)
 
 
 async def test_explain_and_watch_find_that_consul_too(consul: FakeConsul) -> None:

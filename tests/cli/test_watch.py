@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from discovery.testing import FakeCluster
+from discovery.testing.consul import FakeConsul
 
 from .command import Running, started
 
@@ -125,6 +126,19 @@ async def test_a_lost_api_server_is_told_of_once_and_what_is_known_stays(fake_cl
         assert "can be read again" in await running.warned()
         await web.scale(2)
         assert (await read(running))["ready"] == 2
+
+
+async def test_a_lost_consul_is_told_of_once_and_what_is_known_stays() -> None:
+    async with FakeConsul() as consul:
+        consul.register(node="db-1", address="10.0.0.7", service="db", port=5432, status="passing")
+        async with started("watch", "consul://db", "--output", "json", "--consul", consul.url) as running:
+            assert (await read(running))["ready"] == 1
+            await consul.stop()
+            assert "cannot be reached" in await running.warned()
+            consul.register(node="db-2", address="10.0.0.8", service="db", port=5432, status="passing")
+            await consul.start()
+            assert await running.warned() == "discovery: consul://db can be read again\n"
+            assert (await read(running))["ready"] == 2
 
 
 async def test_what_is_only_empty_is_waited_for(fake_cluster: FakeCluster) -> None:

@@ -170,9 +170,10 @@ async def test_an_api_server_that_is_away_writes_nothing(fake_cluster: FakeClust
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--render", "haproxy"], "--render needs --render TEMPLATE and --to FILE"),
-        (["--to", "{folder}/x"], "--to needs"),
-        (["--run", "true"], "--run needs"),
+        (["--render", "haproxy"], "--render needs --to FILE. Add --to FILE"),
+        (["--to", "{folder}/x"], "--to needs --render TEMPLATE. Add"),
+        (["--to", "{folder}/x", "--run", "true"], "--to needs --render TEMPLATE. Add"),
+        (["--run", "true"], "--run needs --render TEMPLATE and --to FILE. Add --render TEMPLATE --to FILE"),
         (["--check", "true"], "--check needs"),
         (["--keep-last"], "--keep-last needs"),
         (["--once"], "--once needs"),
