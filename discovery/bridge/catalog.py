@@ -179,7 +179,7 @@ def read_node(
         raise ValueError("there is no such node: drop it instead")
     shared = {} if shared is None else shared
     meta = node.meta or {}
-    owned = meta.get(OWNER) == owner
+    owned = meta.get(OWNER) == owner and meta.get(MANAGED_BY) == US
     ours, foreign = _parted(services.services or (), owner if owned else None)
     by_id = {check.check_id: check for check in checks}
     held = tuple(_held(node, one, by_id, shared) for one in ours)

@@ -27,6 +27,11 @@ class Claims:
     def __repr__(self) -> str:
         return f"<Claims: {len(self._holders)} names of {len(self._held)} Services, {len(self._waits)} wait>"
 
+    @property
+    def keys(self) -> frozenset[ServiceKey]:
+        """Services that have a name, or wait for one."""
+        return frozenset((*self._held, *self._waits))
+
     def names(self, key: ServiceKey) -> frozenset[str]:
         """Those that a Service has, in lower case."""
         return frozenset(self._held.get(key, ()))

@@ -31,15 +31,19 @@ class Cluster:
         nodes: where each node is reached.
         dirty: Services whose registrations may be different now.
         told: Services of which an event has spoken: what it took away is gone for certain.
+        ended: Services of which an event has said that they are no more: all that stood for them may go.
         doubted: by kind, what a list lacked.
-        unreadable: objects that could not be read: what they said before holds on.
+        unreadable: by kind, objects that are there and cannot be read, of which nothing was known before; and of
+            which Service they are, for slices.
     """
 
     def __init__(self, options: BridgeOptions) -> None:
         self.nodes = Nodes()
         self.dirty: set[ServiceKey] = set()
         self.told: set[ServiceKey] = set()
+        self.ended: set[ServiceKey] = set()
         self.doubted: dict[KindName, set[Name]] = {kind: set() for kind in KINDS}
+        self.unreadable: dict[KindName, dict[Name, ServiceKey]] = {kind: {} for kind in KINDS}
         self._options = options
         self._services: dict[ServiceKey, tuple[str, ServiceBody]] = {}
         self._slices: dict[ServiceKey, dict[str, SliceBody]] = {}
@@ -73,6 +77,7 @@ class Cluster:
     def take_service(self, name: Name, uid: str, body: ServiceBody, *, listed: bool) -> None:
         """A Service as it is now."""
         self._sure("services", name)
+        self.ended.discard(name)
         if self._services.get(name) == (uid, body):
             return
         self._services[name] = uid, body
@@ -99,15 +104,29 @@ class Cluster:
         if self._nodes.get(name) == body:
             return
         self._nodes[name] = body
-        self._put_node(name, body, listed=listed)
+        self._touch(self._put_node(name, body), listed=listed)
+
+    def cannot_read(self, kind: KindName, name: Name, of: str) -> None:
+        """An object is there and cannot be read: what it said before holds on. `of` is a slice's Service."""
+        self._sure(kind, name)
+        if not self._holds(kind, name):
+            self.unreadable[kind][name] = name[0], of
+
+    def unclear(self, key: ServiceKey) -> bool:
+        """Whether something that cannot be read may be of this Service, or what it stands on."""
+        services, slices, nodes = (self.unreadable[kind] for kind in KINDS)
+        return bool(nodes) or key in services or key in slices.values()
 
     def gone(self, kind: KindName, name: Name, *, listed: bool) -> None:
         """An object is gone: an event says so, or (`listed`) a list lacks it, which is only doubted."""
         if listed:
+            self.unreadable[kind].pop(name, None)
             if self._holds(kind, name):
                 self.doubted[kind].add(name)
             return
         self._sure(kind, name)
+        if kind == "services":
+            self.ended.add(name)  # even one that was never heard of: Consul may hold what stands for it
         self._remove(kind, name, listed=False)
 
     def confirmed(self, kind: KindName, there: Mapping[Name, object], *, but: AbstractSet[Name] = frozenset()) -> None:
@@ -136,28 +155,30 @@ class Cluster:
 
     def _sure(self, kind: KindName, name: Name) -> None:
         self.doubted[kind].discard(name)
+        self.unreadable[kind].pop(name, None)
 
     def _remove(self, kind: KindName, name: Name, *, listed: bool) -> None:
         if not self._holds(kind, name):
             return
-        if listed and kind == "services":
-            self.told.discard(name)  # what was told of it before is no evidence of its end
         if kind == "services":
             del self._services[name]
-            self._touch({name}, listed=listed)
+            keys = {name}
         elif kind == "endpointslices":
-            key = self._service_of[name]
+            keys = {self._service_of[name]}
             self._drop_slice(name)
-            self._touch({key}, listed=listed)
         else:
             del self._nodes[name[1]]
-            self._put_node(name[1], None, listed=listed)
+            keys = self._put_node(name[1], None)
+        if listed:
+            self.told -= keys  # what was told of them before is no evidence of this
+        self._touch(keys, listed=listed)
 
-    def _put_node(self, name: str, body: NodeBody | None, *, listed: bool) -> None:
+    def _put_node(self, name: str, body: NodeBody | None) -> set[ServiceKey]:
+        """Which Services it concerns."""
         unheard = self.nodes.unheard
         self.nodes.put(name, body)
         everywhere = self._options.nodes == "all" or self.nodes.unheard is not unheard
-        self._touch(set(self._services) if everywhere else set(self._at.get(name, ())), listed=listed)
+        return set(self._services) if everywhere else set(self._at.get(name, ()))
 
     def _drop_slice(self, name: Name) -> None:
         key = self._service_of.pop(name)

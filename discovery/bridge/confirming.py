@@ -36,6 +36,7 @@ class Confirming:
         self._sources = sources
         self._cluster = cluster
         self._after = options.confirm_after
+        self._repair = options.repair
         self._due = Due(now)
         self._wake = wake
         self._reading: asyncio.Task[Reading] | None = None
@@ -54,6 +55,8 @@ class Confirming:
         done = self._reading is not None and self._reading.done() and self._settled(self._reading)
         if self._reading is None and any(self._cluster.doubted.values()):
             self._due.after(self._after, sooner=True)
+        if self._reading is None and self._sources.unwatched:
+            self._due.after(self._repair, sooner=True)
         if self._reading is None and self._due.taken():
             self._reading = asyncio.create_task(self._sources.read_anew(), name="bridge: second lists")
             self._reading.add_done_callback(lambda _: self._wake())

@@ -12,7 +12,8 @@ A leader that can read the cluster sets them passing again. While all is well no
 never marked has no such check. A critical node check makes everything on that node critical for readers of Consul's
 health and DNS, and nothing is removed: when it was only the bridges that were cut off, the entries are still there.
 
-A Lease of Kubernetes cannot serve for this: it cannot be seen while the cluster cannot be read.
+A Lease of Kubernetes cannot serve for this: it cannot be seen while the cluster cannot be read. A leader by a Lease
+only undoes what others have marked.
 """
 
 import asyncio
@@ -26,10 +27,11 @@ import msgspec
 from ..consul.api import Consul, Read, TxnRefused
 from ..errors import ConfigurationError, DiscoveryError
 from ..events import Event, Hook
-from .leader import SessionLock
+from .awaiting import all_of
+from .leader import Leadership, SessionLock
 from .operations import ALIVE
 from .options import BridgeOptions
-from .records import OWNER
+from .records import MANAGED_BY, OWNER, US
 
 NAME = "A bridge reads the cluster"
 
@@ -111,7 +113,7 @@ class Freshness:
     """
 
     def __init__(
-        self, consul: Consul, lock: SessionLock, options: BridgeOptions, *, silent_for: Callable[[], float], emit: Hook
+        self, consul: Consul, lock: Leadership, options: BridgeOptions, *, silent_for: Callable[[], float], emit: Hook
     ) -> None:
         check_options(options)
         self._after = options.expire_after or math.inf
@@ -141,9 +143,8 @@ class Freshness:
             NotLeading: somebody else leads by now.
         """
         leading, fence = self._lock.leading, self._lock.fence
-        wanted = verdict(
-            leading=leading, silent_for=self._silent_for(), free_for=self._lock.free_for, expire_after=self._after
-        )
+        free_for = self._lock.free_for if isinstance(self._lock, SessionLock) else None
+        wanted = verdict(leading=leading, silent_for=self._silent_for(), free_for=free_for, expire_after=self._after)
         if wanted is None:
             self._done = self._done if leading else None  # after another's time marks may be due anew
             return
@@ -163,17 +164,8 @@ class Freshness:
         """As they are, of every owned node."""
         answer = await self._consul.nodes(Read(filter=f'Meta["{OWNER}"] == "{self._owner}"'))
         gate = asyncio.Semaphore(AT_ONCE)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._mark(node.name, gate)) for node in answer.value]
-        except* DiscoveryError as failed:
-            error: Exception = failed
-            while isinstance(error, ExceptionGroup):
-                error = error.exceptions[0]
-            first = error
-        else:
-            return [task.result() for task in tasks]
-        raise first
+        ours = (node.name for node in answer.value if (node.meta or {}).get(MANAGED_BY) == US)
+        return await all_of(self._mark(name, gate) for name in ours)
 
     async def _mark(self, node: str, gate: asyncio.Semaphore) -> Mark:
         async with gate:
@@ -190,22 +182,24 @@ class Freshness:
             self._lock.check()
             await self._send(operations, self._lock.fence)
             return True
+        assert isinstance(self._lock, SessionLock)  # nobody else is seen not to lead
         async with self._lock.borrowed() as fence:
             if fence is not None:
                 await self._send(operations, fence)
         return fence is not None
 
-    async def _send(self, operations: Sequence[bytes], fence: bytes) -> None:
+    async def _send(self, operations: Sequence[bytes], fence: bytes | None) -> None:
         """All of them, but those that Consul refuses; that some were refused is raised at the end."""
         refused: TxnRefused | None = None
+        first = [] if fence is None else [fence]
         for start in range(0, len(operations), MOST):
             part = list(operations[start : start + MOST])
             while part:
                 try:
-                    await self._consul.transact([fence, *part])
+                    await self._consul.transact([*first, *part])
                     break
                 except TxnRefused as error:
-                    at_fault = {one.op_index - 1 for one in error.errors}
+                    at_fault = {one.op_index - len(first) for one in error.errors}
                     if -1 in at_fault or not at_fault:
                         raise
                     refused, part = error, [one for number, one in enumerate(part) if number not in at_fault]

@@ -7,6 +7,7 @@ second list, and where very many wait, for a person.
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Final
 
 from .catalog import Catalog
 from .operations import probe_id, readiness_id
@@ -15,6 +16,9 @@ from .plan import Change, NodeChange, Plan, Reason, Withheld
 from .records import HeldNode, Key, NodeEntry, ServiceKey
 
 Evidence = Callable[[Change], bool]
+
+AGAIN_LATER: Final[tuple[Reason, ...]] = ("denied", "invalid", "conflict")
+"""Why Consul refuses something, which is tried again after a while."""
 
 
 def guarded(
@@ -25,6 +29,8 @@ def guarded(
     nodes: Mapping[str, NodeEntry],
     sure: Evidence,
     confirmed: Evidence,
+    seen: Evidence = lambda _change: True,
+    refused: Callable[[Change], Reason | None] = lambda _change: None,
     approved: bool = False,
     spent: int = 0,
 ) -> Plan:
@@ -37,6 +43,8 @@ def guarded(
         nodes: the nodes that wanted instances stand on, by their names in Consul; more than are needed do no harm.
         sure: whether an event of a watch tells of this removal.
         confirmed: whether a second list lacks it too.
+        seen: whether enough of the cluster is known to take an instance from its clients by marking it critical.
+        refused: why Consul has just refused this, None where it has not: it is not to be tried again yet.
         approved: a person said that as many may go.
         spent: removals on the evidence of lists that were made lately, which count with those of this pass.
     """
@@ -44,6 +52,10 @@ def guarded(
     withheld: list[Withheld] = []
     for change in changes:
         reason = None if change.action == "deregister" else _why_not(change, catalog, options, nodes)
+        if reason is None and change.action != "deregister" and change.withdraws and not seen(change):
+            reason = "unconfirmed"
+        if reason is None and change.action != "deregister":
+            reason = refused(change)
         if reason is None:
             kept[change.action].append(change)
         else:
@@ -53,6 +65,8 @@ def guarded(
     removals = _Removals(kept["deregister"], withheld)
     if options.policy != "sync":
         removals.hold("policy", lambda _change: True)
+    for why in AGAIN_LATER:
+        removals.hold(why, lambda change, why=why: refused(change) == why)  # type: ignore[misc]
     removals.hold("unconfirmed", lambda change: not sure(change) and not confirmed(change))
     removals.hold("last", last_of(stuck, {change.instance.key for change in removals.left}, catalog))
     _cap(removals, catalog, options, sure, spent, approved)

@@ -1,5 +1,6 @@
 """What a bridge is told: checked where it is made, so that a wrong one never starts."""
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict
@@ -54,12 +55,25 @@ def _namespaces(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -
         raise ConfigurationError(f"{attribute.name}: {error}") from error
 
 
+def _namespace(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value is not None:
+        _namespaces(_instance, attribute, (value,))
+
+
+def _at_least_debounce(options: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value < options.debounce:
+        raise ConfigurationError(f"{attribute.name}={value} is less than debounce={options.debounce}")
+
+
 def _address_types(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    wrong = [one for one in value if one not in ADDRESS_TYPES]
-    if wrong or not value or len(set(value)) < len(value):
+    wrong = next((one for one in value if one not in ADDRESS_TYPES), None)
+    if wrong is not None or not value or len(set(value)) < len(value):
+        what = "cannot be used" if wrong is None else f"has {quote(wrong)}, which is no kind of address"
+        near = difflib.get_close_matches(str(wrong).lower(), [one.lower() for one in ADDRESS_TYPES], n=1)
+        meant = next((one for one in ADDRESS_TYPES if near and one.lower() == near[0]), None)
         raise ConfigurationError(
-            f"{attribute.name}={quote(value)} cannot be used",
-            next_step=f"Some of {', '.join(ADDRESS_TYPES)}, best first",
+            f"{attribute.name} {what}",
+            next_step=f"Did you mean {meant}?" if meant else f"Some of {', '.join(ADDRESS_TYPES)}, best first",
         )
 
 
@@ -176,13 +190,13 @@ class BridgeOptions:
     not_ready: NotReadyAs = attrs.field(default="critical", validator=_one_of("critical", "absent"))
     pod_addresses: bool = attrs.field(default=False, validator=instance(bool))
     debounce: float = attrs.field(default=0.1, validator=seconds())
-    max_debounce: float = attrs.field(default=0.3, validator=seconds())
+    max_debounce: float = attrs.field(default=0.3, validator=[seconds(), _at_least_debounce])
     repair: float = attrs.field(default=300.0, validator=seconds())
     confirm_after: float = attrs.field(default=10.0, validator=seconds())
     max_deletes: int = attrs.field(default=50, validator=whole(least=0))
     max_delete_percent: float = attrs.field(default=20.0, validator=number(least=0.0, most=100.0))
     leader: LeaderBy = attrs.field(default="session", validator=_one_of("session", "lease"))
-    lease_namespace: str | None = None
+    lease_namespace: str | None = attrs.field(default=None, validator=_namespace)
     lock: str = attrs.field(default="discovery", validator=_part)
     session_ttl: float = attrs.field(default=15.0, validator=number(least=10.0, most=86400.0))
     shutdown: Shutdown = attrs.field(default="keep", validator=_one_of("keep", "critical", "deregister"))

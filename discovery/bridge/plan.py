@@ -26,9 +26,9 @@ Reason = Literal[
 
 `policy` forbids it; `foreign`: the node, the id or a check's id is somebody else's; `agent-node`: an agent stands
 behind the node and would delete it; `no-node`: nobody said what node it stands on; `unconfirmed`: only one list lacks
-it; `too-many`: more would go on the evidence of lists than may; `last`: its Service would be left with no instance
-because what should replace it cannot be registered; `invalid`: Consul cannot take it; `denied` by its ACLs; `conflict`:
-Consul held something else than was known, which is read again.
+it, or what it needs to pass; `too-many`: more would go on the evidence of lists than may; `last`: its Service would be
+left with no instance because what should replace it cannot be registered; `invalid`: Consul cannot take it; `denied`
+by its ACLs; `conflict`: Consul held something else than was known, which is read again.
 """
 
 

@@ -13,6 +13,7 @@ import attrs
 from ..consul.api import Consul
 from ..consul.reads import Answer, Read
 from ..errors import ConsulError
+from .awaiting import all_of
 from .catalog import read_node
 from .records import OWNER, Held, HeldNode
 
@@ -81,22 +82,10 @@ class NodeReader:
             whole = whole and not services.filtered and not checks.filtered
             nodes[name], held[name] = read_node(services.value, checks.value, self._owner)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in names:
-                    group.create_task(read(name))
-        except ExceptionGroup as failed:
-            raise _first(failed) from None
+        await all_of(read(name) for name in names)
         return Found(nodes, held, whole)
 
 
 def _believe(answer: Answer[Any]) -> None:
     if not answer.known_leader:
         raise ConsulError("the server of Consul that answered knows of no leader", reason="no-leader")
-
-
-def _first(failed: ExceptionGroup[Exception]) -> Exception:
-    error: Exception = failed
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -103,7 +103,7 @@ class HeldNode:
     Attributes:
         entry: as read.
         index: its ModifyIndex.
-        owned: its metadata carries our owner id.
+        owned: its metadata carries our owner id, and our mark.
         agent: a Consul agent stands behind it (serfHealth): it would delete what it does not know.
         foreign: ids of instances on it that are not ours.
         foreign_checks: ids of checks on it that are neither of our instances nor ours.

@@ -21,6 +21,7 @@ from .sources import Kubernetes, Sources
 from .status import BridgeStatus
 from .syncing import Evidence, Syncing
 from .timing import Debounce, Due, Pauses
+from .yielding import PATIENCE, Yielding
 
 ASKED_AGAIN = 5.0
 """Seconds between two looks at whether an operator has approved what is held back."""
@@ -74,6 +75,8 @@ class Running:
         self._tasks: list[asyncio.Task[None]] = []
         self._started_at = self.now()
         self._all = True  # the next pass looks at every Service
+        self._lost = False  # we led, and have not since
+        self._yielding = Yielding(min(PATIENCE, (options.expire_after or PATIENCE) / 2))
 
     def stale_for(self) -> float:
         """Seconds since the source that has been silent longest spoke; 0 while all speak."""
@@ -124,13 +127,13 @@ class Running:
         """Follow the cluster and stand for leader, within the block."""
         self._started_at = self.now()
         self._tasks = [asyncio.create_task(self.leadership.run(self._elected), name="bridge: leadership")]
+        self._tasks.append(asyncio.create_task(self._freshness().run(), name="bridge: freshness"))
         if isinstance(self.leadership, SessionLock):
             self.leadership.contend(False)  # it is for those who can read the cluster
-            self._tasks.append(asyncio.create_task(self._freshness(self.leadership).run(), name="bridge: freshness"))
         for task in self._tasks:
             task.add_done_callback(lambda _: self._debounce.wake())
-        self.sources.open()
         try:
+            self.sources.open()
             yield
         finally:
             self.sources.close()
@@ -141,6 +144,7 @@ class Running:
 
     def _elected(self) -> None:
         """Who leads may have changed."""
+        self._lost = self._lost or not self.leadership.leading
         self._debounce.wake()
         self.on_leadership()
 
@@ -150,11 +154,15 @@ class Running:
             if task.done():
                 task.result()  # a fault of ours: nothing else ends it
         await self.sources.take_up()
-        if self.sources.synced and isinstance(self.leadership, SessionLock):
-            self.leadership.contend(True)
+        lock = self.leadership
+        if self.sources.synced and isinstance(lock, SessionLock):
+            stands = self._yielding.stands(
+                self.now(), leading=lock.leading, known=lock.known, silent_for=self.stale_for()
+            )
+            lock.contend(stands)
 
-    def _freshness(self, lock: SessionLock) -> Freshness:
-        return Freshness(self._consul, lock, self._options, silent_for=self._silent_for, emit=self._emit)
+    def _freshness(self) -> Freshness:
+        return Freshness(self._consul, self.leadership, self._options, silent_for=self._silent_for, emit=self._emit)
 
     def _silent_for(self) -> float:
         """Seconds since all that is read of the cluster was current; before the first lists, since the beginning."""
@@ -173,10 +181,14 @@ class Running:
             self._emit(Event("bridge.synced", self._options.owner, {"services": len(self.cluster)}))
         if self.confirming.look():
             self.cluster.dirty |= set(self.syncing.withheld)
-        if not self.leadership.leading:
+        if self._lost or not self.leadership.leading:  # somebody else may have written, even if we lead again by now
+            self._lost = False
             self.syncing.forget()
             self._all, self._behind_since = True, None
-        elif self._retry.at is None or self._retry.taken():
+            self.cluster.dirty.clear()
+        if not self.leadership.leading:
+            return
+        if self._retry.at is None or self._retry.taken():
             try:
                 await self._pass()
             except DiscoveryError as error:
@@ -191,7 +203,8 @@ class Running:
             self._current()
             return
         confirmed = self.confirming.confirmed and self.sources.error is None
-        plan = await self.syncing.plan(keys, Evidence(confirmed=confirmed, approved=approved))
+        evidence = Evidence(confirmed=confirmed, twice=self.confirming.confirmed, approved=approved)
+        plan = await self.syncing.plan(keys, evidence)
         outcome = await self.syncing.apply(plan)
         self._note(outcome, keys)
         if approved and outcome.error is None:
@@ -200,6 +213,7 @@ class Running:
     async def _keys(self) -> set[ServiceKey] | None:
         """Services to look at; None for all."""
         if not self.syncing.loaded or self._repair.taken():
+            self._repair.after(0.0)  # until it is done
             await self.syncing.load()
             self._repair.after(self._options.repair)
             self._all = True
@@ -254,7 +268,7 @@ class Running:
 
     async def _approved(self) -> str:
         """The word of an operator, where one is waited for and given."""
-        if not self.syncing.asks or not self._ask.taken():
+        if not self._ask.taken() or not self.syncing.asks:
             return ""
         self._ask.after(ASKED_AGAIN)
         word = await self.approval.given()
@@ -267,7 +281,7 @@ class Running:
 
     def _next(self) -> float | None:
         """When there is something to do even if nothing happens."""
-        dues = [self.confirming.at]
+        dues = [self.confirming.at, self._yielding.at]
         if self.leadership.leading and self._retry.at is not None:
             dues.append(self._retry.at)
         elif self.leadership.leading:

@@ -4,7 +4,6 @@ What a watch brings is only noted in its callback; so a burst is one change, and
 nobody.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from ..kube.objects import DECODE_ERRORS, Object
 from ..kube.readers import Follower
 from ..kube.store import Name
 from ..turns import Turns
+from .awaiting import all_of
 from .cluster import KINDS, Cluster, KindName
 from .options import BridgeOptions
 
@@ -103,6 +103,7 @@ class Sources:
         self._kubernetes = kubernetes
         self._cluster = cluster
         self._emit = emit
+        self._unwatched: dict[KindName, set[Name]] = {kind: set() for kind in KINDS}
         where: tuple[str | None, ...] = options.namespaces or (None,)
         self._places: list[tuple[KindName, str | None]] = [
             (kind, namespace) for kind in KINDS for namespace in (where if kind != "nodes" else (None,))
@@ -132,6 +133,11 @@ class Sources:
         errors = [source.error for source in self._sources if source.error is not None]
         return min(errors, key=lambda one: one[1], default=None)
 
+    @property
+    def unwatched(self) -> bool:
+        """Whether something is there that a watch's own list lacked: that watch may never tell of its end."""
+        return any(self._unwatched.values())
+
     async def take_up(self) -> None:
         """Tell the cluster what has come."""
         turns = Turns()
@@ -139,6 +145,7 @@ class Sources:
         for source in self._sources:
             pending, source.pending = source.pending, {}
             for name, news in pending.items():
+                self._unwatched[source.kind].discard(name)
                 self._tell(source.kind, name, news)
                 if turns.due():
                     await turns.give()
@@ -152,22 +159,33 @@ class Sources:
         for source in self._sources:
             source.gone.clear()
             source.lacked.clear()
-        lists = await asyncio.gather(
-            *(self._kubernetes.listed_anew(KIND[kind], namespace) for kind, namespace in self._places)
-        )
+        lists = await all_of(self._kubernetes.listed_anew(KIND[kind], namespace) for kind, namespace in self._places)
         found: Reading = {kind: {} for kind in KINDS}
         for (kind, _), there in zip(self._places, lists, strict=True):
             found[kind].update(there)
         return found
 
     def settle(self, found: Reading) -> None:
-        """What both lists lack is gone, and what the first lacked wrongly is there. To be called after `take_up`."""
+        """What both lists lack is gone, and what the first lacked wrongly is there. To be called after `take_up`.
+
+        Of what the first lacked wrongly the watch knows nothing: so it is looked for again, until the watch has told
+        of it or a list lacks it.
+        """
         for kind, there in found.items():
             sources = [source for source in self._sources if source.kind == kind]
             gone = {name for source in sources for name in source.gone}
-            for name in there.keys() - self._cluster.names(kind) - gone:
+            lacked = {name for source in sources for name in source.lacked}
+            unwatched = self._unwatched[kind]
+            for name in unwatched - there.keys() - lacked:
+                self._cluster.gone(kind, name, listed=True)
+                lacked.add(name)  # for one more look
+            unwatched.intersection_update(there)
+            known = self._cluster.names(kind) | self._cluster.unreadable[kind].keys()
+            wrongly = (there.keys() - known - gone) | (self._cluster.doubted[kind] & there.keys())
+            for name in (wrongly | unwatched) - lacked:
+                unwatched.add(name)
                 self._tell(kind, name, _News(there[name], listed=True))
-            self._cluster.confirmed(kind, there, but={name for source in sources for name in source.lacked})
+            self._cluster.confirmed(kind, there, but=lacked)
 
     def _tell(self, kind: KindName, name: Name, news: _News) -> None:
         if news.held is None:
@@ -177,6 +195,7 @@ class Sources:
             body: Any = news.held.decode(news.held.body)
         except DECODE_ERRORS as error:  # what it said before holds on
             self._emit(Event("object.unreadable", "/".join(name), {"error": repr(error)[:200]}))
+            self._cluster.cannot_read(kind, name, news.held.group)
             return
         if kind == "services":
             self._cluster.take_service(name, news.held.uid, body, listed=news.listed)

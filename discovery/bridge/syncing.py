@@ -22,11 +22,14 @@ from .limits import Limits
 from .options import BridgeOptions
 from .plan import Change, Plan, Reason, Withheld, compare
 from .reading import NodeReader
-from .records import NodeEntry, ServiceKey
+from .records import Instance, Key, NodeEntry, ServiceKey
 from .wanting import Wanted, Wanting
 
 REFUSED = {"denied": 30.0, "invalid": 300.0}
-"""Seconds after which a Service that Consul refused is tried again: no storm of what will be refused again."""
+"""Seconds after which an instance that Consul refused is tried again: no storm of what will be refused again."""
+
+TRIES = 3
+"""How often in a row something is tried that Consul finds otherwise than it was read a moment before."""
 
 WINDOW = 600.0
 """Seconds for which removals on the evidence of lists count together: many small passes are one large one."""
@@ -38,11 +41,18 @@ class Evidence:
 
     Attributes:
         confirmed: every list has been read twice, and every watch speaks.
+        twice: every list has been read twice, whether or not every watch speaks now.
         approved: the word of an operator, "" for none.
     """
 
     confirmed: bool = False
+    twice: bool = False
     approved: str = ""
+
+    @property
+    def seen(self) -> bool:
+        """Whether what is known of the cluster is more than one look."""
+        return self.confirmed or self.twice
 
 
 class Syncing:
@@ -89,8 +99,11 @@ class Syncing:
         self._limits = Limits(options.in_flight)
         self._read: set[str] = set()
         self._whole = True
-        self._refused: dict[ServiceKey, tuple[Reason, float]] = {}
+        self._refused: dict[Key, tuple[Instance, Reason, float]] = {}
         self._removed: deque[tuple[float, int]] = deque()
+        self._failing: Counter[str | Key] = Counter()  # instances, and nodes by name: how often in a row
+        self._stood: dict[ServiceKey, dict[Key, bool]] = {}  # what we have wanted ourselves, and whether as passing
+        self._unsure: set[Key] = set()  # what the plan removes on the evidence of lists
 
     @property
     def loaded(self) -> bool:
@@ -109,13 +122,14 @@ class Syncing:
 
     @property
     def next_try(self) -> float | None:
-        """When a Service that Consul refused is to be tried again (the loop's time)."""
-        return min((at for _, at in self._refused.values()), default=None)
+        """When something that Consul refused is to be tried again (the loop's time)."""
+        return min((at for _, _, at in self._refused.values()), default=None)
 
     def forget(self) -> None:
         """Somebody else may write from now on: what Consul holds is not known any more."""
         self._catalog, self._applier = Catalog(), None
         self._read.clear()
+        self.withheld = {}
 
     async def load(self) -> None:
         """Read all that Consul holds of ours.
@@ -133,6 +147,7 @@ class Syncing:
         self._catalog, self._read = catalog, set(found.nodes)
         self._applier = Applier(self._consul, catalog, self._options, self._leading, self._limits)
         self._refused.clear()
+        self._failing.clear()
 
     # One pass
 
@@ -147,9 +162,9 @@ class Syncing:
         Raises:
             ConsulError: a node that is needed cannot be read.
         """
-        looked_at = set(keys) if keys is not None else {*self._cluster.keys, *self._catalog.services}
-        looked_at = {key for key in looked_at | self._waiting() if key not in self._refused}
-        wanted = await self._wanted(looked_at)
+        if keys is None:
+            keys = (*self._cluster.keys, *self._catalog.services, *self.wanting.keys)
+        wanted = await self._wanted({*keys} | self._waiting())
         nodes = {entry.name: entry for one in wanted.values() for entry in one.nodes}
         await self._know(nodes)
         changes = await self._compared(wanted)
@@ -163,6 +178,7 @@ class Syncing:
         self.transactions += outcome.transactions
         self.totals.update(change.action for change in outcome.done)
         self._note_refused(outcome.failed)
+        self._note_failing(outcome)
         self._note_removed(outcome.done)
         self._keep_withheld(plan)
         if outcome.done:
@@ -173,8 +189,10 @@ class Syncing:
     def finished(self, keys: Iterable[ServiceKey] | None) -> None:
         """What events had told of these Services, or (None) of all, has been acted on."""
         told = self._cluster.told
-        done = told if keys is None else told & set(keys)
-        told -= {key for key in done if key not in self.withheld and key not in self._refused}
+        done = told | self._cluster.ended if keys is None else set(keys)
+        done -= self.withheld.keys() | {instance.of for instance, _, _ in self._refused.values()}
+        told -= done
+        self._cluster.ended -= done
 
     async def end(self) -> None:
         """Leave all that is ours as `options.shutdown` wants it.
@@ -202,15 +220,19 @@ class Syncing:
     def _waiting(self) -> set[ServiceKey]:
         """Services that were held back, or refused a while ago."""
         now = self._now()
-        again = {key for key, (_, at) in self._refused.items() if at <= now}
+        again = {key: instance.of for key, (instance, _, at) in self._refused.items() if at <= now}
         for key in again:
             del self._refused[key]
-        return again | set(self.withheld)
+        return {*again.values(), *self.withheld}
 
     async def _wanted(self, keys: Iterable[ServiceKey]) -> dict[ServiceKey, Wanted]:
-        """Those first that are registered already: a name is of whoever has it."""
-        turns, wanted = Turns(), {}
-        for key in sorted(keys, key=lambda key: (key not in self._catalog.services, key)):
+        """Those first that stay under the names they have, then who is registered: a name is of whoever has it."""
+        turns, wanted, order = Turns(), {}, []
+        for key in keys:
+            order.append((self._claim(key), key))
+            if turns.due():
+                await turns.give()
+        for _, key in sorted(order):
             one = self.wanting.of(key)
             if not one.kept:
                 wanted[key] = one
@@ -221,6 +243,13 @@ class Syncing:
             if not (one := self.wanting.of(key)).kept:
                 wanted[key] = one
         return wanted
+
+    def _claim(self, key: ServiceKey) -> int:
+        """Whose turn it is to take its names, lowest first."""
+        held = self._catalog.of(key)
+        if not held:
+            return 2
+        return int(not self.wanting.stays(key, {one.instance.service for one in held.values()}))
 
     async def _know(self, nodes: Iterable[str]) -> None:
         """Read those of these nodes that have not been read yet."""
@@ -238,7 +267,7 @@ class Syncing:
                 touched |= self._catalog.drop_node(name)
             else:
                 touched |= self._catalog.put_node(node, found.held[name])
-        self._see(found.whole)
+        self._see(self._whole and found.whole)
         return touched
 
     async def _compared(self, wanted: dict[ServiceKey, Wanted]) -> list[Change]:
@@ -246,6 +275,7 @@ class Syncing:
         changes: list[Change] = []
         for key, one in wanted.items():
             changes.extend(compare(key, one.instances, self._catalog, self._options))
+            self._note_wanted(key, one)
             if turns.due():
                 await turns.give()
         return changes
@@ -257,8 +287,10 @@ class Syncing:
                 self._catalog,
                 self._options,
                 nodes=nodes,
-                sure=lambda change: change.instance.of in self._cluster.told,
-                confirmed=lambda _: evidence.confirmed and self._whole,
+                sure=lambda change: self._is_sure(change, evidence),
+                confirmed=lambda change: evidence.confirmed and self._whole and self._is_clear(change),
+                seen=lambda change: (evidence.seen and self._is_clear(change)) or self._told_that_passed(change),
+                refused=self._is_refused,
                 approved=approved,
                 spent=self._spent(),
             )
@@ -266,8 +298,40 @@ class Syncing:
         plan = judge(approved=False)
         if evidence.approved and word_of(plan) == evidence.approved:
             self._removed.clear()
-            return judge(approved=True)
-        return plan
+            plan = judge(approved=True)
+        self._unsure = {one.instance.key for one in plan.deregister if not self._is_sure(one, evidence)}
+        left = (one for one in plan.nodes if one.action == "create" or self._failing[one.entry.name] < TRIES)
+        return attrs.evolve(plan, nodes=tuple(left))
+
+    def _is_sure(self, change: Change, evidence: Evidence) -> bool:
+        """Whether an event took this away: its Service, or what we have wanted ourselves before it spoke.
+
+        What we never wanted has not been taken away by an event, whatever it spoke of: we may have been told otherwise
+        than whoever registered it, or not have all of it yet.
+        """
+        of = change.instance.of
+        if of in self._cluster.ended:
+            return True
+        if evidence.seen:
+            return of in self._cluster.told and change.instance.key in self._stood.get(of, ())
+        return self._told_that_passed(change)
+
+    def _is_clear(self, change: Change) -> bool:
+        """Whether all of the cluster that this hangs on can be read."""
+        return not self._cluster.unclear(change.instance.of)
+
+    def _told_that_passed(self, change: Change) -> bool:
+        """Whether an event spoke of what we have wanted as passing."""
+        of = change.instance.of
+        return of in self._cluster.told and self._stood.get(of, {}).get(change.instance.key, False)
+
+    def _note_wanted(self, key: ServiceKey, wanted: Wanted) -> None:
+        before, held = self._stood.pop(key, {}), self._catalog.of(key)
+        stood = {where: passed for where, passed in before.items() if where in held}
+        for where, one in wanted.instances.items():
+            stood[where] = before.get(where, False) or one.status == "passing"
+        if stood:
+            self._stood[key] = stood
 
     # What is noted
 
@@ -283,16 +347,43 @@ class Syncing:
         return sum(count for _, count in self._removed)
 
     def _note_removed(self, done: Iterable[Change]) -> None:
-        count = sum(one.action == "deregister" and one.instance.of not in self._cluster.told for one in done)
+        count = sum(one.action == "deregister" and one.instance.key in self._unsure for one in done)
         if count:
             self._removed.append((self._now(), count))
 
     def _note_refused(self, failed: Iterable[tuple[Change, Reason]]) -> None:
+        known = {instance.of for instance, _, _ in self._refused.values()} | {
+            key for key, ones in self.withheld.items() if any(one.reason in REFUSED for one in ones)
+        }
         for change, reason in failed:
-            if reason in REFUSED and change.instance.of not in self._refused:
-                self._refused[change.instance.of] = reason, self._now() + REFUSED[reason]
+            if reason not in REFUSED:
+                continue
+            self._refused[change.instance.key] = change.instance, reason, self._now() + REFUSED[reason]
+            if change.instance.of not in known:
+                known.add(change.instance.of)
                 data = {"service": change.instance.service, "reason": reason}
                 self._emit(Event("bridge.refused", "/".join(change.instance.of), data))
+
+    def _is_refused(self, change: Change) -> Reason | None:
+        """Why not to try this again yet: rights hang on the service's name, all else on the whole of it."""
+        if self._failing[change.instance.key] >= TRIES:
+            return "conflict"
+        found = self._refused.get(change.instance.key)
+        if found is None:
+            return None
+        instance, reason, _ = found
+        same = instance.service == change.instance.service if reason == "denied" else instance == change.instance
+        return reason if same else None
+
+    def _note_failing(self, outcome: Outcome) -> None:
+        """Count what fails each time, until all is read anew: no pass after pass for what will be refused again."""
+        for change in outcome.done:
+            self._failing.pop(change.instance.key, None)
+        self._failing.update(change.instance.key for change, reason in outcome.failed if reason == "conflict")
+        for node, reason in outcome.failed_nodes:
+            self._failing[node.entry.name] += 1
+            if self._failing[node.entry.name] == TRIES:
+                self._emit(Event("bridge.refused", node.entry.name, {"node": node.entry.name, "reason": reason}))
 
     def _keep_withheld(self, plan: Plan) -> None:
         asked = self.asks

@@ -4,7 +4,7 @@ A Service that cannot be registered as it is keeps its last good registration, a
 annotations are wrong, the last good ones hold on, so that its endpoints are still followed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import attrs
 
@@ -13,6 +13,7 @@ from .annotations import Wishes, read
 from .claims import Claims
 from .cluster import Cluster
 from .desired import Desired, ServiceView, desired, is_selected
+from .names import port_names
 from .options import BridgeOptions
 from .records import Instance, Key, NodeEntry, ServiceKey
 from .unusable import Unusable
@@ -53,6 +54,23 @@ class Wanting:
         self._claims = Claims()
         self._wishes: dict[ServiceKey, Wishes] = {}
         self._remarks: dict[ServiceKey, tuple[str, ...]] = {}
+
+    @property
+    def keys(self) -> frozenset[ServiceKey]:
+        """Services of which something is remembered: also those that have ended since they were last looked at."""
+        return self._claims.keys | self.unusable.keys()
+
+    def stays(self, key: ServiceKey, names: Container[str]) -> bool:
+        """Whether a Service asks for no other names than these, which it has."""
+        view = self._cluster.view(key)
+        if view is None or not view.body.ports:
+            return False
+        try:
+            wishes = read(view.body.metadata.annotations)
+            wanted = port_names(view.namespace, view.name, view.body.ports, self._options, wishes)
+        except Unusable:
+            return False
+        return all(one.text in names for one in wanted.values())
 
     def of(self, key: ServiceKey) -> Wanted:
         """What this Service comes to now."""

@@ -50,6 +50,11 @@ def _parse(text: str, *, tls: bool) -> Address:
             "the address of Consul has credentials in it, and addresses end up in logs",
             next_step="Give them with CONSUL_HTTP_AUTH or CONSUL_HTTP_TOKEN",
         )
+    if "?" in rest or "#" in rest:
+        raise ConfigurationError(
+            "the address of Consul goes on after its path, where a token may be, so it is not shown",
+            next_step=f"{_NEXT_STEP}; a token is given with CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE",
+        )
     if scheme not in ("http", "https"):
         raise ConfigurationError(f"the address of Consul {quote(text)} cannot be used", next_step=_NEXT_STEP)
     return _http("https" if tls else scheme, rest, text)
@@ -68,7 +73,7 @@ def _http(scheme: str, rest: str, text: str) -> Address:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigurationError(f"the address of Consul {quote(text)} cannot be used", next_step=_NEXT_STEP) from error
-    if not host or not rest.isprintable() or " " in rest or parts.query or parts.fragment:
+    if not host or not rest.isprintable() or " " in rest:
         raise ConfigurationError(f"the address of Consul {quote(text)} cannot be used", next_step=_NEXT_STEP)
     url = f"{scheme}://{parts.netloc}{parts.path}".rstrip("/")
     shown = f"[{host}]" if ":" in host else host

@@ -84,7 +84,7 @@ def test_checks_of_others_are_told_from_ours() -> None:
 
 @pytest.mark.parametrize(("asked", "foreign"), [(True, set[str]()), (False, {"externalNodeHealth"})])
 def test_the_check_of_a_node_that_esm_adds_is_not_foreign_where_we_asked_for_it(asked: bool, foreign: set[str]) -> None:
-    meta = {OWNER: MINE} | ({"external-node": "true"} if asked else {})
+    meta = {OWNER: MINE, MANAGED_BY: US} | ({"external-node": "true"} if asked else {})
 
     node, _ = read_node(wire_node(meta=meta), [Check(check_id="externalNodeHealth", status="passing")], MINE)
 

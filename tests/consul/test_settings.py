@@ -190,3 +190,10 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
 @given(st.dictionaries(st.sampled_from([name.upper() for name in attrs.fields_dict(Settings)]), st.text()))
 def test_what_is_no_variable_of_consul_changes_nothing(environ: dict[str, Any]) -> None:
     assert Settings.read(None, environ) == Settings()
+
+
+@pytest.mark.parametrize("address", ["http://h:8500/?token=SECRET", "h:8500#SECRET", "ftp://h/?token=SECRET"])
+def test_what_follows_an_address_may_be_a_secret_and_is_not_shown(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="CONSUL_HTTP_TOKEN") as caught:
+        Settings.read(address, {})
+    assert "SECRET" not in str(caught.value)
