@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 import aiohttp
 
 import discovery
-from discovery.bridge.batches import Batch, batches
 from discovery.bridge.bridge import ConsulBridge
-from discovery.bridge.leader import SessionLock
+from discovery.bridge.leading.session_lock import SessionLock
 from discovery.bridge.options import BridgeOptions
+from discovery.bridge.plan.batches import Batch, batches
 
 from ..programs import say, wait_for_word
 from .world import OWNER

@@ -9,16 +9,16 @@ import attrs
 from ..checks import check_timeout
 from ..client import Discovery
 from ..kube.writes import Writes
-from .approval import Approval
-from .freshness import check_options
-from .leader import SessionLock
-from .lease import LeaseLock
+from .leading.freshness import check_options
+from .leading.lease import LeaseLock
+from .leading.session_lock import SessionLock
+from .leading.term import Leadership, NotLeading
 from .options import BridgeKeywords, BridgeOptions, Policy
-from .plan import Plan
+from .plan.changes import Plan
+from .registry.approval import Approval
 from .running import Running
 from .single import Nobody, Single
 from .status import BridgeStatus
-from .term import Leadership, NotLeading
 
 
 class ConsulBridge:

@@ -9,19 +9,19 @@ from contextlib import asynccontextmanager
 from ..consul.api import Consul
 from ..errors import ConsulError, DiscoveryError
 from ..events import Event, Hook
-from .apply import Outcome
-from .approval import Approval
-from .cluster import Cluster
-from .confirming import Confirming
-from .freshness import Freshness
-from .leader import Leadership, SessionLock
+from .kubernetes.confirming import Confirming
+from .kubernetes.model import Cluster
+from .kubernetes.sources import Kubernetes, Sources
+from .leading.freshness import Freshness
+from .leading.session_lock import Leadership, SessionLock
+from .leading.yielding import PATIENCE, Yielding
 from .options import BridgeOptions
 from .records import ServiceKey
-from .sources import Kubernetes, Sources
+from .registry.apply import Outcome
+from .registry.approval import Approval
 from .status import BridgeStatus
 from .syncing import Evidence, Syncing
 from .timing import Debounce, Due, Pauses
-from .yielding import PATIENCE, Yielding
 
 ASKED_AGAIN = 5.0
 """Seconds between two looks at whether an operator has approved what is held back."""

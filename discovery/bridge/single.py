@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from ..errors import AccessDenied, ConfigurationError, ConsulError, DiscoveryError, NotReady, Unauthenticated
+from .leading.term import NotLeading
 from .options import BridgeOptions
-from .plan import Change, Plan, Reason, Withheld
+from .plan.changes import Change, Plan, Reason, Withheld
 from .records import Key
 from .running import Running
 from .syncing import Evidence
-from .term import NotLeading
 
 ROUNDS = 3
 """Passes in a row, where Consul held something else than had been read a moment before."""

@@ -12,18 +12,18 @@ from ..consul.api import Consul
 from ..errors import ConsulError
 from ..events import Event, Hook
 from ..turns import Turns
-from .apply import Applier, Leading, Outcome
-from .approval import word_of
-from .catalog import Catalog
-from .cluster import Cluster
-from .farewell import farewell
-from .guard import guarded
-from .limits import Limits
+from .kubernetes.model import Cluster
 from .options import BridgeOptions
-from .plan import Change, Plan, Reason, Withheld, compare
-from .reading import NodeReader
+from .plan.changes import Change, Plan, Reason, Withheld, compare
+from .plan.farewell import farewell
+from .plan.guard import guarded
 from .records import Instance, Key, NodeEntry, ServiceKey
-from .wanting import Wanted, Wanting
+from .registry.apply import Applier, Leading, Outcome
+from .registry.approval import word_of
+from .registry.catalog import Catalog
+from .registry.limits import Limits
+from .registry.reading import NodeReader
+from .wanted.wanting import Wanted, Wanting
 
 REFUSED = {"denied": 30.0, "invalid": 300.0}
 """Seconds after which an instance that Consul refused is tried again: no storm of what will be refused again."""

@@ -12,7 +12,7 @@ import attrs
 
 from ..bridge.bridge import ConsulBridge
 from ..bridge.inbound import ConsulImport, ImportOptions, ImportPlan
-from ..bridge.leader import SessionLock
+from ..bridge.leading.session_lock import SessionLock
 from ..bridge.options import BridgeOptions
 from ..bridge.status import BridgeStatus
 from ..client import Discovery

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
-from ..bridge.approval import word_of
 from ..bridge.bridge import ConsulBridge
 from ..bridge.inbound import ImportPlan
-from ..bridge.plan import Plan
+from ..bridge.plan.changes import Plan
+from ..bridge.registry.approval import word_of
 from ..bridge.serving import Probes
 from ..client import Discovery
 from ..events import Event, Hook

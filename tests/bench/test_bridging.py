@@ -20,9 +20,9 @@ from bench.bridging.bridge import Log
 from bench.bridging.consul import ConsulServer, Watch, worst
 from bench.bridging.world import ENDPOINTS, FIRST_PORT, OWNER, SERVICES, SLICES, Json, World, address, name
 from bench.programs import Program, ours
-from discovery.bridge.batches import MOST_OPERATIONS, batches
 from discovery.bridge.bridge import ConsulBridge
 from discovery.bridge.options import BridgeOptions
+from discovery.bridge.plan.batches import MOST_OPERATIONS, batches
 from discovery.testing import FakeCluster
 from discovery.testing.consul import FakeConsul
 

@@ -7,9 +7,8 @@ from typing import Any
 import attrs
 import msgspec
 
-from discovery.bridge.catalog import Catalog, read_node
-from discovery.bridge.operations import readiness_id
 from discovery.bridge.options import BridgeOptions
+from discovery.bridge.plan.operations import readiness_id
 from discovery.bridge.records import (
     MANAGED_BY,
     NAME,
@@ -23,6 +22,7 @@ from discovery.bridge.records import (
     NodeEntry,
     Pairs,
 )
+from discovery.bridge.registry.catalog import Catalog, read_node
 from discovery.consul.objects import Check, Node, NodeServices
 
 MINE = "prod-eu"

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from discovery.bridge.desired import Desired, Nodes, ServiceView, desired
 from discovery.bridge.options import BridgeOptions
+from discovery.bridge.wanted.desired import Desired, Nodes, ServiceView, desired
 from discovery.kube.objects import NodeBody, ServiceBody, SliceBody
 
 HTTP = {"name": "http", "port": 80, "nodePort": 30000}

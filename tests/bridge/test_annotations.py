@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.bridge.annotations import META, NAME, PORT, PREFIX, SYNC, TAGS, WEIGHT, Wishes, asked, read
-from discovery.bridge.unusable import Unusable
+from discovery.bridge.wanted.annotations import META, NAME, PORT, PREFIX, SYNC, TAGS, WEIGHT, Wishes, asked, read
+from discovery.bridge.wanted.unusable import Unusable
 
 
 def refused(annotation: str, value: str) -> str:

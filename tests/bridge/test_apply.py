@@ -10,16 +10,16 @@ from typing import Any
 import attrs
 import pytest
 
-from discovery.bridge.apply import Applier, Outcome
-from discovery.bridge.batches import batches
-from discovery.bridge.catalog import Catalog, read_node
-from discovery.bridge.guard import guarded
-from discovery.bridge.leader import NotLeading
-from discovery.bridge.limits import Limits
+from discovery.bridge.leading.session_lock import NotLeading
 from discovery.bridge.options import BridgeOptions
-from discovery.bridge.plan import NodeChange, Plan, compare
+from discovery.bridge.plan.batches import batches
+from discovery.bridge.plan.changes import NodeChange, Plan, compare
+from discovery.bridge.plan.guard import guarded
 from discovery.bridge.records import MANAGED_BY, OWNER, US, Instance, ServiceKey
-from discovery.bridge.sending import reason_of
+from discovery.bridge.registry.apply import Applier, Outcome
+from discovery.bridge.registry.catalog import Catalog, read_node
+from discovery.bridge.registry.limits import Limits
+from discovery.bridge.registry.sending import reason_of
 from discovery.consul.api import Consul, Result, TxnRefused
 from discovery.consul.objects import TxnError
 from discovery.consul.settings import Settings

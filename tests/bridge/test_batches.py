@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery.bridge.batches import Batch, batches, packed
-from discovery.bridge.catalog import Catalog
-from discovery.bridge.guard import guarded
-from discovery.bridge.operations import node_cas, readiness_cas, service_cas
 from discovery.bridge.options import BridgeOptions
-from discovery.bridge.plan import Change, NodeChange, Plan, compare
+from discovery.bridge.plan.batches import Batch, batches, packed
+from discovery.bridge.plan.changes import Change, NodeChange, Plan, compare
+from discovery.bridge.plan.guard import guarded
+from discovery.bridge.plan.operations import node_cas, readiness_cas, service_cas
+from discovery.bridge.plan.units import Unit, held_after, node_after, unit_of
 from discovery.bridge.records import Held, Instance
-from discovery.bridge.units import Unit, held_after, node_after, unit_of
+from discovery.bridge.registry.catalog import Catalog
 
 from .entries import OPTIONS, PROBED, SmallConsul, by_key, entry, held, held_node, instance
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from discovery.bridge.term import NotLeading
+from discovery.bridge.leading.term import NotLeading
 
 from ..until import until
 from .scene import scene

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from discovery.bridge.bridge import ConsulBridge
-from discovery.bridge.freshness import Freshness
+from discovery.bridge.leading.freshness import Freshness
 from discovery.bridge.options import BridgeOptions
 from discovery.bridge.running import Running
 from discovery.consul.api import Consul

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from discovery.bridge.options import BridgeOptions
-from discovery.bridge.reading import NodeReader
 from discovery.bridge.records import Instance, Key
+from discovery.bridge.registry.reading import NodeReader
 from discovery.bridge.running import Running
 from discovery.bridge.single import Single
-from discovery.bridge.wanting import Wanting
+from discovery.bridge.wanted.wanting import Wanting
 from discovery.consul.api import Consul
 from discovery.consul.settings import Settings
 from discovery.kube.kinds import ENDPOINT_SLICES, NODES, SERVICES, Kind

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.bridge.catalog import Catalog, read_node
-from discovery.bridge.operations import ALIVE, probe_id, readiness_id
+from discovery.bridge.plan.operations import ALIVE, probe_id, readiness_id
 from discovery.bridge.records import MANAGED_BY, NAME, OWNER, US, Instance
+from discovery.bridge.registry.catalog import Catalog, read_node
 from discovery.consul.objects import Check, NodeServices
 
 from .entries import MINE, catalog_of, held, held_node, instance, wire_check, wire_node, wire_service

@@ -4,9 +4,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from discovery.bridge.claims import Claims
-from discovery.bridge.names import Name
 from discovery.bridge.records import ServiceKey
+from discovery.bridge.wanted.claims import Claims
+from discovery.bridge.wanted.names import Name
 
 A, B, C = ("shop", "a"), ("shop", "b"), ("shop", "c")
 

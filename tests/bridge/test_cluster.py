@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from discovery.bridge.cluster import Cluster, KindName
+from discovery.bridge.kubernetes.model import Cluster, KindName
 from discovery.bridge.options import BridgeOptions
 from discovery.kube.objects import NodeBody, ServiceBody, SliceBody
 

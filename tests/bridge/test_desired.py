@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from discovery.bridge import annotations, metadata
-from discovery.bridge.annotations import Wishes
-from discovery.bridge.desired import desired, is_selected
 from discovery.bridge.records import Instance
-from discovery.bridge.unusable import Unusable
+from discovery.bridge.wanted import annotations, metadata
+from discovery.bridge.wanted.annotations import Wishes
+from discovery.bridge.wanted.desired import desired, is_selected
+from discovery.bridge.wanted.unusable import Unusable
 from discovery.kube.objects import ServiceBody
 
 from .objects import HTTP, NODES, PODS, RPC, node, nodes_of, options, places, planned, pod, service, slice_of, view

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery.bridge.desired import Desired, Nodes, desired, follows_all_nodes, nodes_of
-from discovery.bridge.nodes import Look
 from discovery.bridge.records import Instance
-from discovery.bridge.unusable import Unusable
+from discovery.bridge.wanted.desired import Desired, Nodes, desired, follows_all_nodes, nodes_of
+from discovery.bridge.wanted.nodes import Look
+from discovery.bridge.wanted.unusable import Unusable
 from discovery.kube.objects import NodeBody, ServiceBody, SliceBody
 
 from . import objects

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from discovery import ConfigurationError
-from discovery.bridge.freshness import Freshness, Mark, check_options, due, operation, verdict
-from discovery.bridge.leader import NotLeading, SessionLock
-from discovery.bridge.operations import ALIVE
+from discovery.bridge.leading.freshness import Freshness, Mark, check_options, due, operation, verdict
+from discovery.bridge.leading.session_lock import NotLeading, SessionLock
 from discovery.bridge.options import BridgeOptions
+from discovery.bridge.plan.operations import ALIVE
 from discovery.consul.api import Consul, TxnRefused
 from discovery.consul.settings import Settings
 from discovery.errors import ConsulError

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.bridge.catalog import Catalog
-from discovery.bridge.guard import guarded, most_removals
-from discovery.bridge.operations import readiness_id
 from discovery.bridge.options import BridgeOptions
-from discovery.bridge.plan import Change, Plan
+from discovery.bridge.plan.changes import Change, Plan
+from discovery.bridge.plan.guard import guarded, most_removals
+from discovery.bridge.plan.operations import readiness_id
 from discovery.bridge.records import Instance
+from discovery.bridge.registry.catalog import Catalog
 
 from .entries import MINE, OPTIONS, catalog_of, entry, held, held_node, instance
 

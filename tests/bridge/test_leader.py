@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery.bridge.leader import Leadership, NotLeading, SessionLock
+from discovery.bridge.leading.session_lock import Leadership, NotLeading, SessionLock
+from discovery.bridge.leading.term import identity
 from discovery.bridge.options import BridgeOptions
-from discovery.bridge.term import identity
 from discovery.consul.api import Consul, TxnRefused
 from discovery.consul.settings import Settings
 from discovery.events import Event

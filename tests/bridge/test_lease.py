@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discovery.bridge import lease_record
-from discovery.bridge.leader import Leadership, NotLeading
-from discovery.bridge.lease import DURATION, JITTER, RENEW_DEADLINE, RETRY, LeaseLock
-from discovery.bridge.lease_record import read_record
+from discovery.bridge.leading import lease_record
+from discovery.bridge.leading.lease import DURATION, JITTER, RENEW_DEADLINE, RETRY, LeaseLock
+from discovery.bridge.leading.lease_record import read_record
+from discovery.bridge.leading.session_lock import Leadership, NotLeading
 from discovery.bridge.options import BridgeOptions
 from discovery.errors import AccessDenied, ApiUnavailable, DiscoveryError
 from discovery.events import Event

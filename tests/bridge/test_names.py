@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from discovery.bridge.annotations import Wishes
-from discovery.bridge.names import Name, instance_id, main_port, node_name, port_names
-from discovery.bridge.unusable import Unusable
+from discovery.bridge.wanted.annotations import Wishes
+from discovery.bridge.wanted.names import Name, instance_id, main_port, node_name, port_names
+from discovery.bridge.wanted.unusable import Unusable
 from discovery.kube.objects import ServicePort
 from discovery.kube.objects.services import ServicePort as Port
 

@@ -6,7 +6,8 @@ from typing import Any
 import attrs
 import pytest
 
-from discovery.bridge.operations import (
+from discovery.bridge.plan.changes import Change, NodeChange
+from discovery.bridge.plan.operations import (
     node_cas,
     node_delete,
     probe_cas,
@@ -16,8 +17,7 @@ from discovery.bridge.operations import (
     service_cas,
     service_delete,
 )
-from discovery.bridge.plan import Change, NodeChange
-from discovery.bridge.units import held_after, node_after, unit_of
+from discovery.bridge.plan.units import held_after, node_after, unit_of
 
 from .entries import MINE, entry, held, held_node, instance
 

@@ -6,11 +6,11 @@ from typing import Any
 import attrs
 import pytest
 
-from discovery.bridge.catalog import Catalog
-from discovery.bridge.operations import probe_definition
 from discovery.bridge.options import BridgeOptions
-from discovery.bridge.plan import Change, NodeChange, Plan, Withheld, compare
+from discovery.bridge.plan.changes import Change, NodeChange, Plan, Withheld, compare
+from discovery.bridge.plan.operations import probe_definition
 from discovery.bridge.records import Instance
+from discovery.bridge.registry.catalog import Catalog
 
 from .entries import OPTIONS, PROBED, by_key, catalog_of, entry, held, instance
 

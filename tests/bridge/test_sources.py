@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 import attrs
 import pytest
 
-from discovery.bridge.cluster import Cluster
+from discovery.bridge.kubernetes.model import Cluster
+from discovery.bridge.kubernetes.sources import Sources
 from discovery.bridge.options import BridgeOptions
-from discovery.bridge.sources import Sources
 from discovery.kube.kinds import SERVICES, Kind
 from discovery.kube.objects import Object
 from discovery.kube.readers import Follower

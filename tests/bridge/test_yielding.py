@@ -1,6 +1,6 @@
 """Who is blind offers the lead to who sees, and takes it where nobody does."""
 
-from discovery.bridge.yielding import AGAIN, OFFER, PATIENCE, Yielding
+from discovery.bridge.leading.yielding import AGAIN, OFFER, PATIENCE, Yielding
 
 
 def test_who_sees_always_stands() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from discovery.bridge.lease import DURATION, RENEW_DEADLINE, RETRY, LeaseLock
+from discovery.bridge.leading.lease import DURATION, RENEW_DEADLINE, RETRY, LeaseLock
 from discovery.bridge.options import BridgeOptions
 from discovery.events import Event
 from discovery.kube.access import Access

@@ -17,7 +17,7 @@ from ...kube.access import Access
 from ...kube.failures import NETWORK_ERRORS, Expired, unreachable, unreadable
 from ...kube.objects import DECODE_ERRORS
 from ...kube.writes import Conflict, Missing, Writes
-from ..leader import NotLeading
+from ..leading.session_lock import NotLeading
 from ..records import US
 from .held import Held
 from .objects import MANAGED_BY, OWNER, Json, belonging, overlaid

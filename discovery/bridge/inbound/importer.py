@@ -16,7 +16,7 @@ from ...events import Event, Hook
 from ...kube.access import Access
 from ...kube.writes import Conflict, Missing
 from ...turns import Turns
-from ..leader import NotLeading
+from ..leading.session_lock import NotLeading
 from .apply import Objects, Outcome, Permit
 from .held import Held
 from .options import ImportOptions

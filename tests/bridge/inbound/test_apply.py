@@ -12,7 +12,7 @@ from discovery import AccessDenied, ApiUnavailable
 from discovery.bridge.inbound.apply import Objects
 from discovery.bridge.inbound.held import Held
 from discovery.bridge.inbound.plan import Seen, plan
-from discovery.bridge.leader import NotLeading
+from discovery.bridge.leading.session_lock import NotLeading
 from discovery.kube.access import Access
 from tests.kube.object_server import Refusal
 

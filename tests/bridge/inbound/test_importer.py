@@ -14,7 +14,7 @@ import discovery
 from discovery import Event
 from discovery.bridge.inbound import ConsulImport, ImportOptions
 from discovery.bridge.inbound.options import MOST
-from discovery.bridge.leader import NotLeading
+from discovery.bridge.leading.session_lock import NotLeading
 from discovery.consul.api import Consul
 from discovery.consul.settings import Settings
 from discovery.errors import ConsulError

@@ -1,0 +1,1 @@
+"""What Consul holds of ours: read, kept current, and written."""

@@ -1,0 +1,1 @@
+"""What Consul should hold: from Services, slices and nodes to instances. Pure."""
