@@ -46,6 +46,7 @@ LEVELS: Mapping[str, int] = {
     "bridge.foreign": logging.WARNING,
     "bridge.filtered": logging.WARNING,
     "bridge.asks": logging.WARNING,
+    "bridge.unapproved": logging.WARNING,
     "bridge.unfinished": logging.WARNING,
     "leader.gained": logging.INFO,
     "leader.released": logging.INFO,

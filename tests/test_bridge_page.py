@@ -37,7 +37,7 @@ def rows(first: str) -> list[str]:
 
 
 def test_every_event_of_a_bridge_is_told_with_what_to_do() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "discovery" / "bridge").glob("*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "discovery" / "bridge").rglob("*.py"))
     emitted = set(re.findall(r'"((?:bridge|leader|freshness)\.[a-z]+)"', source))
     assert {*rows("event")} == emitted
     assert len(emitted) > 15
@@ -47,7 +47,7 @@ def test_every_metric_of_a_bridge_is_told() -> None:
     made = set()
     for family in BridgeCollector(lambda: BridgeStatus(withheld={"x": 1}, changes={"x": 1}, errors={"x": 1})).collect():
         (sample, *_) = family.samples
-        made.add(sample.name + "".join(f"{{{label}}}" for label in sample.labels))
+        made.add(sample.name + (f"{{{', '.join(sample.labels)}}}" if sample.labels else ""))
     assert {*rows("metric")} == made | {"discovery_events_total{event}"}
 
 

@@ -39,7 +39,8 @@ def test_what_loses_or_breaks_something_is_worth_a_warning_and_what_is_usual_is_
         *("outage.started", "panic.started"),
         *("consul.moved", "consul.logout", "consul.failed", "render.failed"),
         *("bridge.failed", "bridge.unusable", "bridge.refused", "bridge.foreign", "bridge.filtered"),
-        *("bridge.asks", "bridge.unfinished", "leader.failed", "leader.lost", "freshness.expired", "freshness.failed"),
+        *("bridge.asks", "bridge.unapproved", "bridge.unfinished", "leader.failed", "leader.lost"),
+        *("freshness.expired", "freshness.failed"),
         *("import.withheld", "import.too-many", "import.failed"),
         *("resolver.failed", "reader.failed", "balancer.failed", "hook.failed"),
     }

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import discovery
 from discovery.bridge.bridge import ConsulBridge
+from discovery.cli.sync import collect_seldom
 
 from ..programs import forget_peak, memory, say, wait_for_word
 from .world import OWNER
@@ -91,4 +92,5 @@ def _report(disco: discovery.Discovery, bridge: ConsulBridge, log: Log) -> None:
 
 
 if __name__ == "__main__":
+    collect_seldom()  # as `discovery sync` does
     asyncio.run(program(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -9,7 +9,6 @@ import attrs
 from ..checks import check_timeout
 from ..client import Discovery
 from ..kube.writes import Writes
-from .leading.freshness import check_options
 from .leading.lease import LeaseLock
 from .leading.session_lock import SessionLock
 from .leading.term import Leadership, NotLeading
@@ -47,13 +46,12 @@ class ConsulBridge:
         **options: Unpack[BridgeKeywords],
     ) -> None:
         self.options = BridgeOptions(owner=owner, policy=policy, **options)
-        check_options(self.options)
         self._disco = disco
         self._consul = disco.consul_client(consul)
         self._rng = random.Random()
         self._running: Running | None = None
         self._told: Callable[[], None] | None = None
-        self._last = BridgeStatus()
+        self._last = BridgeStatus(owner=owner)
 
     def __repr__(self) -> str:
         status = self.status
@@ -66,6 +64,7 @@ class ConsulBridge:
         Failures of Consul and of Kubernetes do not end it: they are told as events, and tried again.
 
         Raises:
+            ConfigurationError: nothing could be read yet, and a file that says how is missing or cannot be used.
             RuntimeError: it runs already.
         """
         running = self._started(self._leadership())
@@ -88,7 +87,8 @@ class ConsulBridge:
 
         Raises:
             NotReady: no answer in time, or another bridge with this owner id leads.
-            AccessDenied, Unauthenticated, ApiUnavailable, ConsulError: the reason for it, where it is known.
+            AccessDenied, Unauthenticated, ConfigurationError, ConsulError (denied): no waiting helps; at once.
+            ApiUnavailable, ConsulError: the reason for it, where it is known.
             RuntimeError: it runs already.
         """
         check_timeout(timeout)
@@ -98,15 +98,20 @@ class ConsulBridge:
         finally:
             self._ended(running)
 
-    async def approve(self, word: str) -> None:
+    async def approve(self, word: str) -> str:
         """Let the removals go that are held back for being too many: `word` is what the bridge asks for.
 
-        Whichever replica leads acts on it within seconds.
+        Whichever replica leads acts on it within seconds, or emits `bridge.unapproved` where it asks for another.
+
+        Returns:
+            The key in Consul that holds it now.
 
         Raises:
             ConsulError: it cannot be written.
         """
-        await Approval(self._consul, self.options).give(word)
+        approval = Approval(self._consul, self.options)
+        await approval.give(word)
+        return approval.key
 
     # What else is for the replica that leads only
 

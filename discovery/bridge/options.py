@@ -24,6 +24,10 @@ CAP_OF_ALL = 5
 """Nodes of a service where all nodes could serve it: each would be an instance, and 5,000 services on 100 nodes are
 500,000 of them."""
 
+SHORTEST_EXPIRY = 120.0
+"""Seconds below which `expire_after` would mark what is well: a watch that is silent is given up after 90 s, and it
+takes a while to open another."""
+
 
 def _one_of(*values: str) -> Any:
     def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -77,6 +81,30 @@ def _address_types(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any
         )
 
 
+def _expiry(options: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value is None:
+        return
+    if value < SHORTEST_EXPIRY:
+        raise ConfigurationError(
+            f"{attribute.name}={value:g} is less than {SHORTEST_EXPIRY:g}: a watch may be silent for 90 s and be well",
+            next_step=f"Give it {SHORTEST_EXPIRY:g} s or more, such as 300",
+        )
+    if options.leader == "lease":
+        raise ConfigurationError(
+            f"{attribute.name} cannot go with leader=lease: without the API server nobody knows whether another leads",
+            next_step=f"Leave leader at session, or leave {attribute.name} out",
+        )
+
+
+def _within_policy(options: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    refused = {"upsert-only": ("deregister",), "create-only": ("deregister", "critical")}.get(options.policy, ())
+    if value in refused:
+        raise ConfigurationError(
+            f"{attribute.name}={value} cannot go with policy={options.policy}, which leaves what is registered",
+            next_step=f"Leave {attribute.name} at keep, or policy at sync",
+        )
+
+
 _PART = re.compile(r"[A-Za-z0-9-]{0,40}")
 
 
@@ -120,6 +148,7 @@ class BridgeKeywords(TypedDict, total=False):
     lease_namespace: str | None
     lock: str
     session_ttl: float
+    adopt: bool
     shutdown: Shutdown
     expire_after: float | None
     probe: Literal["esm"] | None
@@ -162,9 +191,13 @@ class BridgeOptions:
         lease_namespace: where that Lease is; None is our own namespace.
         lock: the prefix of the bridge's keys in Consul: `LOCK/OWNER/leader`.
         session_ttl: seconds; after a crash another replica acts within twice that.
-        shutdown: what becomes of what is owned at an orderly end.
+        adopt: take over entries under our owner id that another cluster has written, as where a cluster was made anew;
+            else nothing is written while there are such.
+        shutdown: what becomes of what is owned when the replica that leads ends in good order: all but "keep" is for a
+            bridge without other replicas, for those would have to register it again. Neither "deregister" with the
+            policy "upsert-only" or "create-only", nor "critical" with the latter.
         expire_after: seconds without a leader that could read the cluster, after which a standby marks all owned nodes
-            critical; None is never.
+            critical, at least 120; None is never. Not with `leader="lease"`.
         probe: "esm" adds a TCP check for consul-esm to each instance; None does not.
         in_flight: transactions at a time.
     """
@@ -199,8 +232,11 @@ class BridgeOptions:
     lease_namespace: str | None = attrs.field(default=None, validator=_namespace)
     lock: str = attrs.field(default="discovery", validator=_part)
     session_ttl: float = attrs.field(default=15.0, validator=number(least=10.0, most=86400.0))
-    shutdown: Shutdown = attrs.field(default="keep", validator=_one_of("keep", "critical", "deregister"))
-    expire_after: float | None = attrs.field(default=None, validator=seconds(optional=True))
+    adopt: bool = attrs.field(default=False, validator=instance(bool))
+    shutdown: Shutdown = attrs.field(
+        default="keep", validator=[_one_of("keep", "critical", "deregister"), _within_policy]
+    )
+    expire_after: float | None = attrs.field(default=None, validator=[seconds(optional=True), _expiry])
     probe: Literal["esm"] | None = attrs.field(default=None, validator=attrs.validators.optional(_one_of("esm")))
     in_flight: int = attrs.field(default=4, validator=whole(least=1))
 

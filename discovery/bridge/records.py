@@ -24,6 +24,7 @@ PORT = "external-k8s-port"
 SOURCE = "external-source"
 K8S_NODE = "external-k8s-node-name"
 ZONE_OF = "external-k8s-topology-zone"
+CLUSTER = "external-k8s-cluster-uid"
 """Keys of the metadata that every entry of ours carries: who wrote it, for which Service, port and node. Those that
 consul-k8s has are named as there."""
 

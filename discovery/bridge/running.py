@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ..consul.api import Consul
-from ..errors import ConsulError, DiscoveryError
+from ..errors import ConfigurationError, ConsulError, DiscoveryError, quote
 from ..events import Event, Hook
+from .judging import Evidence
 from .kubernetes.confirming import Confirming
 from .kubernetes.model import Cluster
 from .kubernetes.sources import Kubernetes, Sources
@@ -20,7 +21,7 @@ from .records import ServiceKey
 from .registry.apply import Outcome
 from .registry.approval import Approval
 from .status import BridgeStatus
-from .syncing import Evidence, Syncing
+from .syncing import Syncing
 from .timing import Debounce, Due, Pauses
 
 ASKED_AGAIN = 5.0
@@ -69,6 +70,8 @@ class Running:
         self._pauses = Pauses(rng)
         self._repair, self._retry, self._ask = (Due(self.now) for _ in range(3))
         self._begun = False
+        self._led = False  # by anybody that was seen to
+        self._unapproved = ("", "")
         self._behind_since: float | None = None
         self.confirming = Confirming(self.sources, self.cluster, options, self.now, self._debounce.wake)
         self.on_leadership: Callable[[], None] = _nothing
@@ -89,6 +92,7 @@ class Running:
         owned = syncing.catalog.owned.values()
         held_back: Counter[str] = Counter(one.reason for ones in syncing.withheld.values() for one in ones)
         return BridgeStatus(
+            owner=self._options.owner,
             synced=self.sources.synced,
             stale_for=self.stale_for(),
             leading=leadership.leading,
@@ -100,6 +104,7 @@ class Running:
             withheld=dict(held_back),
             asks=syncing.asks,
             unusable=dict(syncing.wanting.unusable),
+            filtered=syncing.filtered,
             passes=syncing.passes,
             transactions=syncing.transactions,
             changes=dict(syncing.totals),
@@ -112,12 +117,17 @@ class Running:
         """Wait until something has changed, in Kubernetes or in who leads."""
         await self._debounce.wait()
 
+    @property
+    def _awaited(self) -> bool:
+        """Whether a first pass is waited for: there is no reason to let more changes come together before it."""
+        return not self._begun or (self.leadership.leading and not self.syncing.loaded)
+
     async def run(self) -> None:
         """Work until cancelled; then do what is to be done at the end."""
         async with self.opened():
             try:
                 while True:
-                    await self._debounce.wait(self._next())
+                    await self._debounce.wait(self._next(), settle=not self._awaited)
                     await self.turn()
             finally:
                 await self._end()
@@ -143,23 +153,40 @@ class Running:
             await self.confirming.aclose()
 
     def _elected(self) -> None:
-        """Who leads may have changed."""
+        """Who leads may have changed, or why that is not known."""
+        self._led = self._led or self.leadership.known
         self._lost = self._lost or not self.leadership.leading
         self._debounce.wake()
         self.on_leadership()
 
     async def take_up(self) -> None:
-        """Take up what has come of the cluster."""
+        """Take up what has come of the cluster.
+
+        Raises:
+            ConfigurationError: nothing has come yet, of the cluster or of the lock, and with these options nothing can.
+        """
         for task in self._tasks:
             if task.done():
                 task.result()  # a fault of ours: nothing else ends it
         await self.sources.take_up()
+        self._despair()
         lock = self.leadership
         if self.sources.synced and isinstance(lock, SessionLock):
             stands = self._yielding.stands(
                 self.now(), leading=lock.leading, known=lock.known, silent_for=self.stale_for()
             )
             lock.contend(stands)
+
+    def _despair(self) -> None:
+        """Give up what no waiting helps against, while nothing is lost by it: once it has worked, files come back."""
+        failed = self.sources.error
+        errors = (
+            None if failed is None or self.sources.begun else failed[0],
+            None if self._led else self.leadership.error,
+        )
+        for error in errors:
+            if isinstance(error, ConfigurationError):
+                raise error
 
     def _freshness(self) -> Freshness:
         return Freshness(self._consul, self.leadership, self._options, silent_for=self._silent_for, emit=self._emit)
@@ -184,15 +211,23 @@ class Running:
         if self._lost or not self.leadership.leading:  # somebody else may have written, even if we lead again by now
             self._lost = False
             self.syncing.forget()
-            self._all, self._behind_since = True, None
+            self._all = True
             self.cluster.dirty.clear()
         if not self.leadership.leading:
+            self._stand_by()
             return
         if self._retry.at is None or self._retry.taken():
             try:
                 await self._pass()
             except DiscoveryError as error:
                 self._failed(error)
+
+    def _stand_by(self) -> None:
+        """Where another leads, nothing is behind for our sake; where nobody does, everything is."""
+        if self.leadership.known:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self.now()
 
     async def _pass(self) -> None:
         if self._behind_since is None and (self._all or self.cluster.dirty):
@@ -204,8 +239,10 @@ class Running:
             return
         confirmed = self.confirming.confirmed and self.sources.error is None
         evidence = Evidence(confirmed=confirmed, twice=self.confirming.confirmed, approved=approved)
-        plan = await self.syncing.plan(keys, evidence)
-        outcome = await self.syncing.apply(plan)
+        if keys is None and not self.syncing.catalog.owned:
+            outcome = await self.syncing.fill(evidence)
+        else:
+            outcome = await self.syncing.apply(await self.syncing.plan(keys, evidence))
         self._note(outcome, keys)
         if approved and outcome.error is None:
             await self.approval.used()
@@ -273,9 +310,17 @@ class Running:
         self._ask.after(ASKED_AGAIN)
         word = await self.approval.given()
         if word != self.syncing.asks:
+            self._say_unapproved(word)
             return ""
         self.cluster.dirty |= set(self.syncing.withheld)
         return word
+
+    def _say_unapproved(self, word: str) -> None:
+        """Once: an operator has given another word than is asked for."""
+        if word and self._unapproved != (word, self.syncing.asks):
+            self._unapproved = word, self.syncing.asks
+            data = {"word": quote(word), "asks": self.syncing.asks}
+            self._emit(Event("bridge.unapproved", self._options.owner, data))
 
     # Times
 

@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from ..errors import AccessDenied, ConfigurationError, ConsulError, DiscoveryError, NotReady, Unauthenticated
+from ..errors import AccessDenied, ConfigurationError, ConsulError, DiscoveryError, NotReady, Unauthenticated, quote
+from .judging import Evidence
 from .leading.term import NotLeading
 from .options import BridgeOptions
 from .plan.changes import Change, Plan, Reason, Withheld
 from .records import Key
 from .running import Running
-from .syncing import Evidence
 
 ROUNDS = 3
 """Passes in a row, where Consul held something else than had been read a moment before."""
 
 FINAL = (AccessDenied, Unauthenticated, ConfigurationError)
-"""What no waiting helps against."""
+"""What no waiting helps against; a refusal of Consul's is another."""
 
 
 class Nobody:
@@ -23,7 +23,7 @@ class Nobody:
 
     leading = known = False
     holder = ""
-    fence = None
+    error = fence = None
 
     def check(self) -> None:
         """Nothing may be written.
@@ -68,8 +68,10 @@ class Single:
         while not running.sources.synced or not (dry_run or running.leadership.leading):
             await running.woken()
             await running.take_up()
-            if (failed := running.sources.error) is not None and isinstance(failed[0], FINAL):
-                raise failed[0]
+            failed = running.sources.error
+            for error in (None if failed is None else failed[0], running.leadership.error):
+                if error is not None and _is_final(error):
+                    raise error
 
     async def _look(self) -> Plan:
         """What would be done, if a second list agrees: it is read at once."""
@@ -94,10 +96,10 @@ class Single:
         syncing, done = self._running.syncing, Plan()
         for _ in range(ROUNDS):
             outcome = await syncing.apply(plan)
+            if outcome.deposed:
+                raise self._deposed() from outcome.error
             if outcome.error is not None:
                 raise outcome.error
-            if outcome.deposed:
-                raise ConsulError("another bridge with this owner id took over in the middle", reason="conflict")
             if evidence.approved:
                 await self._running.approval.used()
                 evidence = Evidence(confirmed=True)
@@ -109,6 +111,15 @@ class Single:
             plan = await syncing.plan(None, evidence)
         return done
 
+    def _deposed(self) -> DiscoveryError:
+        holder = self._running.leadership.holder
+        return ConsulError(
+            f"the lock of the owner id {self._options.owner} was lost in the middle"
+            + (f"; it is held by {quote(holder)} now" if holder else ""),
+            reason="conflict",
+            next_step="What was written stays; make the pass again for the rest, unless another bridge runs",
+        )
+
     def _why_not(self) -> DiscoveryError:
         running = self._running
         failed = running.sources.error
@@ -116,7 +127,9 @@ class Single:
             if failed is not None and isinstance(failed[0], DiscoveryError):
                 return failed[0]
             return NotReady("the Services, EndpointSlices and nodes of the cluster did not come in time")
-        holder = running.leadership.holder
+        holder, error = running.leadership.holder, running.leadership.error
+        if isinstance(error, DiscoveryError) and not holder:
+            return error
         if holder:
             return NotReady(
                 f"another bridge with the owner id {self._options.owner} leads: {holder}",
@@ -124,8 +137,12 @@ class Single:
             )
         return NotReady(
             f"the lock of the owner id {self._options.owner} could not be had in time",
-            next_step="Look for leader.failed among the events: Consul may be away, or refuse the session or the key",
+            next_step="Wait longer with timeout: a session that has just ended may hold it for another while",
         )
+
+
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, FINAL) or (isinstance(error, ConsulError) and error.reason == "denied")
 
 
 def _together(done: Plan, plan: Plan, refused: Mapping[Key, Reason]) -> Plan:

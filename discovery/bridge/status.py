@@ -12,6 +12,7 @@ class BridgeStatus:
     """How a bridge stands now.
 
     Attributes:
+        owner: the id under which it owns its entries.
         synced: Services, EndpointSlices and nodes have each been listed whole once.
         stale_for: seconds since the source that has been silent longest last spoke; 0 while all speak.
         leading: it is this one that writes.
@@ -23,6 +24,7 @@ class BridgeStatus:
         withheld: by reason, how many changes are held back.
         asks: the word that approves what is held back for being too much (see `approve`), "" where nothing is.
         unusable: Services that cannot be registered as they are, and why; their last good registration is kept.
+        filtered: Consul leaves out of its answers what the token may not see: what they lack is not taken for gone.
         passes: differences that were worked out.
         transactions: that were sent.
         changes: by action, instances that were written.
@@ -31,6 +33,7 @@ class BridgeStatus:
         last_error: why the last pass ended early, "" where it did not.
     """
 
+    owner: str = ""
     synced: bool = False
     stale_for: float = 0.0
     leading: bool = False
@@ -42,6 +45,7 @@ class BridgeStatus:
     withheld: Mapping[str, int] = attrs.field(factory=dict)
     asks: str = ""
     unusable: Mapping[ServiceKey, str] = attrs.field(factory=dict)
+    filtered: bool = False
     passes: int = 0
     transactions: int = 0
     changes: Mapping[str, int] = attrs.field(factory=dict)

@@ -25,15 +25,15 @@ class Debounce:
             self._first = self._last
             self._event.set()
 
-    async def wait(self, until: float | None = None) -> None:
-        """Wait for a change to have settled, but no longer than `until` (the loop's time)."""
+    async def wait(self, until: float | None = None, *, settle: bool = True) -> None:
+        """Wait for a change, and unless told otherwise for it to settle, but no longer than `until` (loop's time)."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(until):
                 await self._event.wait()
         except TimeoutError:
             return
-        while (left := min(self._last + self._quiet, self._first + self._most) - loop.time()) > 0:  # noqa: ASYNC110 - a time
+        while settle and (left := min(self._last + self._quiet, self._first + self._most) - loop.time()) > 0:  # noqa: ASYNC110 - a time
             await asyncio.sleep(left)  # more may come meanwhile, and put the end off
         self._event.clear()
 

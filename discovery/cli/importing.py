@@ -162,7 +162,12 @@ class Import:
         if self._lock is not None:
             lock = self._lock
             found = BridgeStatus(
-                synced=True, leading=lock.leading, leader_known=lock.known, leader=lock.holder, passes=made.passes
+                owner=self.options.owner,
+                synced=True,
+                leading=lock.leading,
+                leader_known=lock.known,
+                leader=lock.holder,
+                passes=made.passes,
             )
         error = str(made.last_error) if made.last_error is not None else found.last_error
         return attrs.evolve(found, synced=found.synced and made.synced, last_error=error)

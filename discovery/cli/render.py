@@ -98,7 +98,10 @@ async def once(rendering: Renderer, pool: Pool) -> int:
     try:
         await rendering.write(pool)
     except RenderError as error:
-        complain_of(str(error), error.output)
+        said = str(error)
+        if error.stage == "command":  # nobody is here to run it again
+            said = f"{said.removesuffix(error.next_step)}The file is in place; the next run for it tells its reader"
+        complain_of(said, error.output)
         return USAGE
     if not pool.snapshot.backends:
         raise pool.status.last_error or pool.why_empty()

@@ -151,6 +151,7 @@ def _together(made: argparse.ArgumentParser) -> None:
     _option(
         group, "expire_after", "seconds without a leader, after which all is marked critical", type=seconds, metavar="S"
     )
+    _option(group, "adopt", "take over what another cluster has written under this owner id")
     _option(group, "shutdown", "what becomes of the entries at the end", choices=get_args(Shutdown))
 
 

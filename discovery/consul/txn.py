@@ -7,7 +7,6 @@ operation it belongs to nor, for a service, on which node it is. Here each opera
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-import attrs
 import msgspec
 
 from ..errors import ConsulError, quote
@@ -20,8 +19,7 @@ _SILENT = frozenset({"delete", "delete-cas", "delete-tree", "check-not-exists"})
 """Verbs that leave nothing behind."""
 
 
-@attrs.frozen
-class Result:
+class Result(msgspec.Struct, gc=False, frozen=True):
     """What one operation left behind.
 
     Attributes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ..bridge.status import BridgeStatus
 from ..errors import ConfigurationError
 from ..events import Event
+from ..version import __version__
 
 try:
     from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -96,6 +97,7 @@ def page(registry: CollectorRegistry) -> bytes:
 
 
 def _metrics(now: BridgeStatus) -> Iterator[Metric]:
+    yield _info("Whose entries this bridge writes, and which version it is; always 1.", now.owner)
     yield _gauge("leading", "Whether this replica is the one that writes.", now.leading)
     yield _gauge("leader_known", "Whether some replica leads.", now.leader_known)
     yield _gauge("synced", "Whether Services, EndpointSlices and nodes have each been listed whole once.", now.synced)
@@ -111,6 +113,12 @@ def _metrics(now: BridgeStatus) -> Iterator[Metric]:
     yield _counter("transactions", "Transactions that were sent.", now.transactions)
     yield _counters("changes", "Instances that were written, by action.", "action", now.changes)
     yield _counters("errors", "Passes that ended early, by reason.", "reason", now.errors)
+
+
+def _info(said: str, owner: str) -> Metric:
+    family = GaugeMetricFamily("discovery_bridge_info", said, labels=["owner", "version"])
+    family.add_metric([owner, __version__], 1.0)
+    return family
 
 
 def _gauge(name: str, said: str, value: float) -> Metric:

@@ -64,6 +64,25 @@ async def test_it_registers_what_is_there_once_and_writes_nothing_the_second_tim
         assert (place.consul.dump(volatile=False)["nodes"], place.consul.writes) == (before, writes)
 
 
+async def test_nodes_that_are_not_there_are_not_asked_for_one_by_one() -> None:
+    async with scene() as place, place.bridge() as bridge:
+        await place.cluster.deploy("web", replicas=3, kind="NodePort")
+        await bridge.once()
+        reads = [path for method, path in place.consul.requests if method == "GET" and "/node" in path]
+        assert reads == ["/v1/catalog/nodes"]
+
+
+async def test_a_node_that_bears_our_name_and_is_not_ours_is_found_and_left_alone() -> None:
+    async with scene() as place, place.bridge() as bridge:
+        await place.cluster.deploy("web", replicas=2, kind="NodePort")
+        place.consul.register(node="k8s-prod--node-1", address="10.9.9.9")
+        before = foreign(place.consul)
+        plan = await bridge.once()
+        assert [one.reason for one in plan.withheld] == ["foreign"]
+        assert [one.instance.node for one in plan.register] == ["k8s-prod--node-2"]
+        assert foreign(place.consul) == before
+
+
 async def test_a_look_writes_nothing_at_all_and_needs_no_lock() -> None:
     async with scene() as place, place.bridge() as bridge, place.running("prod") as other:
         await until(lambda: other.status.leading)
@@ -202,10 +221,11 @@ async def test_nothing_is_written_before_everything_has_been_read(kind: str) -> 
 async def relisted(place: Scene) -> None:
     """Let no watch go on where it was, so that every list is read anew."""
     await place.cluster.stop_api()
+    before = lists(place)
     place.cluster.create_namespace("meanwhile")
     place.cluster.compact()
     await place.cluster.start_api()
-    await until(lambda: len(place.told("watch.expired")) >= 3, timeout=20)
+    await until(lambda: lists(place) > before, timeout=20)
 
 
 def lists(place: Scene) -> int:
@@ -340,6 +360,37 @@ async def test_two_clusters_with_the_same_names_live_side_by_side() -> None:
         assert len(place.instances()) == 2
 
 
+def api_service(uid: str) -> dict[str, Any]:
+    """That of the API server itself, by which clusters are told apart."""
+    body = service("kubernetes", 0, type="ClusterIP")
+    del body["spec"]["ports"][0]["nodePort"]
+    body["metadata"]["uid"] = uid
+    return body
+
+
+async def test_another_cluster_with_our_owner_id_touches_nothing_until_it_is_told_to_take_over() -> None:
+    from discovery.testing import FakeCluster
+
+    async with scene() as place, FakeCluster() as other:
+        place.cluster.apply(api_service("one"))
+        other.apply(api_service("two"))
+        await place.cluster.deploy("web", replicas=2, kind="NodePort")
+        await other.deploy("db", replicas=1, kind="NodePort")
+        async with place.bridge() as first, place.bridge(cluster=other) as second:
+            await first.once()
+            before, writes = foreign(place.consul, "nobody"), place.consul.writes
+            with pytest.raises(discovery.ConfigurationError, match="of another cluster") as caught:
+                await second.once()
+            assert "--adopt" in str(caught.value)
+            assert (foreign(place.consul, "nobody"), place.consul.writes) == (before, writes)
+        async with place.bridge(cluster=other, adopt=True) as third:
+            await third.once()
+            assert not place.instances()
+            assert len(place.instances("db")) == 1
+        async with place.bridge(cluster=other) as fourth:
+            assert (await fourth.once()).empty
+
+
 async def test_drift_is_repaired() -> None:
     async with scene() as place, place.running(repair=0.05) as bridge:
         await place.cluster.deploy("web", replicas=2, kind="NodePort")
@@ -428,7 +479,7 @@ async def test_one_service_that_is_denied_does_not_hold_up_the_others() -> None:
         (event,) = place.told("bridge.refused")
         assert event.subject == "default/many-2"
         assert event.data["reason"] == "denied"
-        assert bridge.status.behind_for == 0
+        await until(lambda: bridge.status.behind_for == 0)
 
 
 async def test_an_answer_that_consul_has_filtered_proves_no_absence() -> None:

@@ -38,7 +38,7 @@ class Leader:
 
     leading = known = True
     holder = "test"
-    fence = None
+    error = fence = None
 
     def check(self) -> None:
         """Any write may be begun."""
@@ -205,8 +205,8 @@ async def passed(fake: FakeConsul, consul: Consul, cluster: Json) -> Made:
     running = Running(consul, Still(objects(cluster)), Leader(), OPTIONS, lambda event: None, random.Random(0))
     plan = await Single(running, OPTIONS).run(dry_run=False, timeout=5)
     wanting = running.syncing.wanting
-    reader = NodeReader(consul, OPTIONS.owner)
-    found = await reader.read((await reader.owned())[0])
+    reader = NodeReader(consul, OPTIONS)
+    found = await reader.read((await reader.named())[0])
     there = {one.instance.key: one.instance for ones in found.held.values() for one in ones}
     assert there == {key: one.instance for key, one in running.syncing.catalog.owned.items()}, "it knows what it did"
     kept = frozenset(wanting.unusable)

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery import ConfigurationError
-from discovery.bridge.leading.freshness import Freshness, Mark, check_options, due, operation, verdict
+from discovery.bridge.leading.freshness import Freshness, Mark, due, operation, verdict
 from discovery.bridge.leading.session_lock import NotLeading, SessionLock
 from discovery.bridge.options import BridgeOptions
 from discovery.bridge.plan.operations import ALIVE
@@ -29,6 +28,12 @@ KEY = "discovery/prod/leader"
 AFTER = 0.3
 MINE = {"owner-id": "prod", "managed-by": "aiodiscovery"}
 TIMES = st.one_of(st.just(0.0), st.floats(0.0, 1000.0))
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here has a watch that may be silent for a while: marks may be due at once."""
+    monkeypatch.setattr("discovery.bridge.options.SHORTEST_EXPIRY", 0.0)
 
 
 # The decision
@@ -70,13 +75,6 @@ def test_a_mark_is_written_only_over_what_was_read() -> None:
     assert msgspec.json.decode(operation(Mark("n"), "passing", 300.0))["Check"]["Check"]["Output"] == ""
 
 
-def test_a_lease_cannot_say_who_leads_while_the_cluster_cannot_be_read() -> None:
-    check_options(BridgeOptions(owner="prod", leader="lease"))
-    check_options(BridgeOptions(owner="prod", expire_after=60.0))
-    with pytest.raises(ConfigurationError, match="expire_after cannot go with leader=lease"):
-        check_options(BridgeOptions(owner="prod", leader="lease", expire_after=60.0))
-
-
 # On a server
 
 
@@ -107,12 +105,14 @@ class Bridge:
 
 
 @contextlib.asynccontextmanager
-async def bridge(server: FakeConsul, *, reads: bool = True, token: str = "", name: str = "a") -> AsyncIterator[Bridge]:
+async def bridge(
+    server: FakeConsul, *, reads: bool = True, token: str = "", name: str = "a", expire_after: float | None = AFTER
+) -> AsyncIterator[Bridge]:
     """One that has started; `reads` is whether it can read the cluster."""
     events: list[Event] = []
     environ = {"CONSUL_HTTP_TOKEN": token} if token else {}
     consul = Consul(Settings.read(server.url, environ), emit=events.append, rng=random.Random(1))
-    options = BridgeOptions(owner="prod", expire_after=AFTER)
+    options = BridgeOptions(owner="prod", expire_after=expire_after)
     lock = SessionLock(consul, options, emit=events.append, rng=random.Random(1), holder=name)
     lock.contend(reads)
     made = Bridge(
@@ -304,6 +304,17 @@ async def test_a_failure_is_told_and_tried_again_later(server: FakeConsul) -> No
         with contextlib.suppress(ConsulError):
             await one.freshness.look()
         assert marks(server) == ALL_CRITICAL
+
+
+async def test_where_nobody_asked_for_marks_a_failure_is_tried_again_and_not_told(
+    server: FakeConsul, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("discovery.bridge.leading.freshness.LONGEST", 0.02)
+    monkeypatch.setattr("discovery.bridge.leading.freshness.RETRY", 0.02)
+    server.faults.answer(500, "broken", path="/v1/catalog/nodes")
+    async with bridge(server, expire_after=None) as one:
+        await until(lambda: sum("/v1/catalog/nodes" in path for _, path in server.requests) > 3)
+        assert one.named("freshness.failed") == []
 
 
 async def test_a_denied_mark_is_told() -> None:

@@ -459,6 +459,39 @@ def test_a_refusal_is_told_and_not_stormed_against() -> None:
     scene(play)
 
 
+@pytest.mark.parametrize("what", ["read", "create", "acquire"])
+def test_why_it_fails_is_known_until_it_works(what: str) -> None:
+    async def play(consul: PlayedConsul) -> None:
+        consul.wrong = lambda asked: asked == what
+        consul.fail(DENIED)
+        one = candidate(consul).start()
+        await reached(lambda: "consul denies it" in str(one.lock.error))
+        assert one.changes, "who waits for it must be woken"
+        assert one.told("leader.failed") == [{"error": "consul denies it", "reason": "denied"}]
+        consul.fail(None)
+        await reached(lambda: one.lock.leading, 90)
+        assert one.lock.error is None
+        await one.stop()
+
+    scene(play)
+
+
+def test_a_leader_that_cannot_renew_says_why_and_who_has_lost_its_lock_still_does() -> None:
+    async def play(consul: PlayedConsul) -> None:
+        one = candidate(consul).start()
+        await reached(lambda: one.lock.leading)
+        consul.fail(UNREACHABLE)
+        await reached(lambda: one.lock.error is not None, TTL)
+        assert one.lock.leading
+        await reached(lambda: not one.lock.leading, TTL + 1)
+        assert one.lock.error is UNREACHABLE
+        consul.fail(None)
+        await reached(lambda: one.lock.error is None, 90)
+        await one.stop()
+
+    scene(play)
+
+
 def test_a_standby_that_cannot_ask_knows_of_no_leader() -> None:
     async def play(consul: PlayedConsul) -> None:
         consul.take(KEY, b'{"holder": "other"}')

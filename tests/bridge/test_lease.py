@@ -617,3 +617,20 @@ async def test_a_lease_is_a_leadership_as_the_lock_is(server: ObjectServer, tmp_
         assert not one.leading
         assert not one.known
         assert repr(one) == "<LeaseLock shop/aiodiscovery-prod leading=False holder=''>"
+
+
+def test_why_the_lease_cannot_be_had_is_known_until_it_can() -> None:
+    async def play(writes: PlayedWrites) -> None:
+        one = candidate(writes)
+        assert one.lock.error is None
+        writes.error = AccessDenied("leases are not allowed")
+        one.start()
+        await reached(lambda: one.lock.error is writes.error)
+        assert one.changes, "who waits for it must be woken"
+        assert one.told("leader.failed")[0]["reason"] == "AccessDenied"
+        writes.error = None
+        await reached(lambda: one.lock.leading, 90)
+        assert one.lock.error is None
+        await one.stop()
+
+    scene(play)

@@ -34,12 +34,43 @@ from discovery import BridgeOptions, ConfigurationError
         ("probe", "http", "esm"),
         ("leader", "etcd", "session, lease"),
         ("opt_in", "yes", "bool"),
+        ("expire_after", 119.0, "may be silent for 90 s"),
+        ("expire_after", 0.0, "above 0"),
+        ("expire_after", "300", "above 0"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_what_can(option: str, value: Any, said: str) -> None:
     with pytest.raises(ConfigurationError, match=option) as caught:
         BridgeOptions(**{"owner": "prod", option: value})
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"leader": "lease", "expire_after": 300.0}, "expire_after cannot go with leader=lease"),
+        ({"policy": "upsert-only", "shutdown": "deregister"}, "shutdown=deregister cannot go with policy=upsert-only"),
+        ({"policy": "create-only", "shutdown": "deregister"}, "shutdown=deregister cannot go with policy=create-only"),
+        ({"policy": "create-only", "shutdown": "critical"}, "shutdown=critical cannot go with policy=create-only"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        BridgeOptions(owner="prod", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"expire_after": 120.0},
+        {"leader": "lease"},
+        {"policy": "upsert-only", "shutdown": "critical"},
+        {"policy": "create-only", "shutdown": "keep"},
+        {"shutdown": "deregister"},
+    ],
+)
+def test_what_can_go_together_is_taken(options: dict[str, Any]) -> None:
+    BridgeOptions(owner="prod", **options)
 
 
 def test_one_text_is_a_list_of_one() -> None:

@@ -135,12 +135,29 @@ async def test_what_is_anothers_is_left_alone_and_that_is_done_in_part(ends: End
 
 async def test_a_service_that_cannot_be_registered_is_done_in_part_and_the_others_are(ends: Ends) -> None:
     await ends.cluster.deploy("web", kind="NodePort")
-    ends.cluster.apply(service("odd", service_weight="heavy"))
-    for mode in ("--dry-run", "--once"):
-        ran = await ends.sync(mode)
-        assert ran.code == 6
-        assert ran.err.splitlines()[-1] == "discovery: done in part: 1 Service cannot be registered as they are"
+    for odd, said in (
+        ("odd", "1 Service cannot be registered as it is"),
+        ("odder", "2 Services cannot be registered as they are"),
+    ):
+        ends.cluster.apply(service(odd, service_weight="heavy"))
+        for mode in ("--dry-run", "--once"):
+            ran = await ends.sync(mode)
+            assert ran.code == 6
+            assert ran.err.splitlines()[-1] == f"discovery: done in part: {said}"
     assert ends.registered() == {"web"}
+
+
+async def test_a_plan_that_rests_on_a_filtered_read_says_so_and_is_done_in_part(ends: Ends) -> None:
+    await ends.cluster.deploy("web", kind="NodePort")
+    await ends.sync("--once")
+    ends.consul.faults.filtered()
+    for mode in ("--dry-run", "--once"):
+        ran = await ends.sync(mode, "--output", "json")
+        assert (ran.code, ran.json["withheld"]) == (6, [])
+        assert ran.err.splitlines()[-1] == (
+            "discovery: done in part: the plan rests on a read from which Consul left out what the token may not see"
+        )
+        assert "give the token service:read" in ran.err
 
 
 async def test_a_service_that_acls_deny_is_done_in_part(ends: Ends) -> None:
@@ -165,8 +182,10 @@ async def test_too_many_removals_wait_for_their_word(ends: Ends) -> None:
     told = ran.err.splitlines()[-1]
     assert told.startswith("discovery: done in part: 3 withheld as too-many (--approve ")
     assert len(ends.registered()) == 4
-    ran = await ends.sync(*few, "--approve", "00000000")
+    ran = await ends.sync(*few, "--approve", "00000000", "--output", "json")
     assert (ran.code, len(ends.registered())) == (6, 4)
+    assert len(ran.json["withheld"]) == 3
+    assert ran.err.splitlines()[0] == "the word 00000000 is in Consul, as the key discovery/prod/approve"
     ran = await ends.sync(*few, "--approve", told.rpartition("--approve ")[2].rstrip(")"))
     assert ran.code == 0
     assert ends.registered() == {"web-3"}
@@ -174,7 +193,8 @@ async def test_too_many_removals_wait_for_their_word(ends: Ends) -> None:
 
 async def test_an_approval_alone_is_written_for_whoever_leads(ends: Ends) -> None:
     ran = await ends.sync("--approve", "0a1b2c3d")
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "the word 0a1b2c3d is in Consul, as the key discovery/prod/approve\n"
     assert [*ends.consul.dump()["keys"]] == ["discovery/prod/approve"]
     assert ends.cluster.requests == []
 
@@ -205,11 +225,27 @@ async def test_a_token_that_may_not_read_is_denied(ends: Ends) -> None:
         assert "key" in ran.err
 
 
+async def test_one_pass_with_a_token_that_may_not_lead_is_denied_at_once_and_says_so_once(ends: Ends) -> None:
+    async with FakeConsul(acls=True) as consul:
+        token = consul.create_token(Rules(node={"": "write"}, service={"": "write"}, key={"": "write"}))
+        ran = await Ends(ends.cluster, consul).sync("--once", "--timeout", "600", token=token)
+        assert ran.code == 4
+        assert "session" in ran.complaint
+
+
 async def test_a_cluster_that_forbids_it_is_denied_and_the_rule_is_named(ends: Ends) -> None:
     ends.cluster.faults.deny("nodes")
     ran = await ends.sync("--dry-run")
-    assert (ran.code, ran.out) == (4, "")
-    assert "list nodes" in ran.err.splitlines()[-1]
+    assert ran.code == 4
+    assert "list nodes" in ran.complaint
+
+
+@pytest.mark.parametrize("mode", [("--once", "--timeout", "600"), ("--dry-run",)])
+async def test_a_kubeconfig_that_is_missing_is_one_complaint(ends: Ends, tmp_path: Path, mode: tuple[str, ...]) -> None:
+    ran = await ends.sync("--kubeconfig", tmp_path / "nowhere", *mode)
+    assert ran.code == 2
+    assert "nowhere" in ran.complaint
+    assert ends.writes == 0
 
 
 async def test_a_cluster_that_is_away_is_not_reachable(ends: Ends, tmp_path: Path) -> None:

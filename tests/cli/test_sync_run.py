@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import attrs
@@ -183,6 +184,18 @@ async def test_a_port_that_is_taken_is_named_before_anything_is_done(scene: Scen
     assert ran.code == 2
     assert f"'{place}' cannot be listened on" in ran.complaint
     assert (scene.consul.requests, scene.cluster.requests) == ([], [])
+
+
+@pytest.mark.parametrize("missing", ["kubeconfig", "token"])
+async def test_started_without_a_file_that_it_needs_it_ends(scene: Scene, missing: str, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    named = ("--kubeconfig", nowhere) if missing == "kubeconfig" else ()
+    env = {"CONSUL_HTTP_TOKEN_FILE": str(nowhere)} if missing == "token" else {}
+    ran = await run(*scene.arguments, *named, env=env)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1].startswith("discovery: ")
+    assert "nowhere" in ran.err.splitlines()[-1]
+    assert scene.passing() == 0
 
 
 async def test_what_goes_wrong_meanwhile_is_told_and_does_not_end_it(scene: Scene) -> None:

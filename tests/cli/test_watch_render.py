@@ -140,7 +140,9 @@ async def test_once_what_a_check_refuses_or_a_command_fails_is_said_and_the_code
     assert names(tmp_path) == []
     ran = await run(*arguments, "--run", "false")
     assert (ran.code, lines(path)) == (2, 2)
-    assert ran.err == "discovery: the command 'false' ended with 1. It is run again until it succeeds\n"
+    assert ran.err == (
+        "discovery: the command 'false' ended with 1. The file is in place; the next run for it tells its reader\n"
+    )
 
 
 @pytest.mark.parametrize("mode", [(), ("--once",)])

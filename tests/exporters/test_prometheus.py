@@ -9,8 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from discovery import Event
 from discovery.bridge.status import BridgeStatus
 from discovery.exporters.prometheus import OF_TARGETS, BridgeCollector, Exporter, page
+from discovery.version import __version__
 
 STATUS = BridgeStatus(
+    owner="prod-eu",
     synced=True,
     stale_for=1.5,
     leading=True,
@@ -50,6 +52,7 @@ def test_all_of_a_status_is_on_the_page() -> None:
         for (name, labels), value in samples(registry).items()
     }
     assert found == {
+        f"info prod-eu {__version__}": 1,
         "leading": 1,
         "leader_known": 1,
         "synced": 1,

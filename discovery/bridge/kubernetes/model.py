@@ -21,6 +21,10 @@ KindName = Literal["services", "endpointslices", "nodes"]
 KINDS: tuple[KindName, ...] = ("services", "endpointslices", "nodes")
 
 
+OF_THE_API = ("default", "kubernetes")
+"""The Service of the API server itself, which every cluster has: its uid tells clusters apart."""
+
+
 class Cluster:
     """Services, their slices, and nodes; and which Services have changed since that was last asked.
 
@@ -82,6 +86,9 @@ class Cluster:
             return
         self._services[name] = uid, body
         self._touch({name}, listed=listed)
+        if name == OF_THE_API and uid != self.nodes.cluster:
+            self.nodes.cluster = uid
+            self._touch({*self._services}, listed=listed)
 
     def take_slice(self, name: Name, service: str, body: SliceBody, *, listed: bool) -> None:
         """An EndpointSlice as it is now, and the Service that it is of."""

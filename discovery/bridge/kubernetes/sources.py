@@ -128,6 +128,11 @@ class Sources:
         return all(source.complete for source in self._sources)
 
     @property
+    def begun(self) -> bool:
+        """Whether any list has been whole once."""
+        return any(source.complete for source in self._sources)
+
+    @property
     def error(self) -> tuple[Exception, float] | None:
         """Why one of them is not current, and since when (the loop's time): the one that has been silent longest."""
         errors = [source.error for source in self._sources if source.error is not None]

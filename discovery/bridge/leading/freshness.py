@@ -25,7 +25,7 @@ import attrs
 import msgspec
 
 from ...consul.api import Consul, Read, TxnRefused
-from ...errors import ConfigurationError, DiscoveryError
+from ...errors import DiscoveryError
 from ...events import Event, Hook
 from ..awaiting import all_of
 from ..options import BridgeOptions
@@ -106,16 +106,12 @@ class Freshness:
         options: `owner` and `expire_after`; without it nothing is ever marked, and what was is unmarked.
         silent_for: seconds since all that is read of the cluster was current; 0 while it is. Before the first sync it
             counts from the start.
-        emit: takes `freshness.expired`, `freshness.restored` and `freshness.failed`.
-
-    Raises:
-        ConfigurationError: they lead by a Lease.
+        emit: takes `freshness.expired`, `freshness.restored` and, with `expire_after`, `freshness.failed`.
     """
 
     def __init__(
         self, consul: Consul, lock: Leadership, options: BridgeOptions, *, silent_for: Callable[[], float], emit: Hook
     ) -> None:
-        check_options(options)
         self._after = options.expire_after or math.inf
         self._owner = options.owner
         self._consul = consul
@@ -125,13 +121,14 @@ class Freshness:
         self._done: tuple[bytes | None, Verdict] | None = None
 
     async def run(self) -> None:
-        """Look, and mark what is due, until cancelled. Failures are told, and tried again."""
+        """Look, and mark what is due, until cancelled. Failures are tried again, and told where marks are wanted."""
         pause = min(LONGEST, max(SHORTEST, self._after / LOOKS))
         while True:
             try:
                 await self.look()
             except DiscoveryError as error:
-                self._emit(Event("freshness.failed", self._owner, {"error": str(error)}))
+                if self._after < math.inf:
+                    self._emit(Event("freshness.failed", self._owner, {"error": str(error)}))
                 await asyncio.sleep(RETRY)
             await asyncio.sleep(pause)
 
@@ -205,16 +202,3 @@ class Freshness:
                     refused, part = error, [one for number, one in enumerate(part) if number not in at_fault]
         if refused is not None:
             raise refused
-
-
-def check_options(options: BridgeOptions) -> None:
-    """Whether what is registered can be made to expire.
-
-    Raises:
-        ConfigurationError: it cannot, with these options.
-    """
-    if options.expire_after is not None and options.leader == "lease":
-        raise ConfigurationError(
-            "expire_after cannot go with leader=lease: without the API server nobody knows whether another leads",
-            next_step="Leave leader at session, or leave expire_after out",
-        )

@@ -98,8 +98,23 @@ async def read_lock(consul: Consul, key: str, index: int) -> Answer[KvEntry | No
     """The lock, when it has come further than `index`.
 
     Not by the word of Consul's leader alone: one that has just been deposed may not know of what was done since.
+
+    Raises:
+        ConsulError, ConfigurationError: it cannot be read.
     """
-    return await consul.key(key, Read(index=index, wait=WAIT, consistency="consistent"))
+    try:
+        return await consul.key(key, Read(index=index, wait=WAIT, consistency="consistent"))
+    except ConsulError as error:
+        if error.reason != "denied":
+            raise
+        raise _for_writing(error) from error
+
+
+def _for_writing(error: ConsulError) -> ConsulError:
+    """A refusal with the rule that a lock needs: Consul names the one for reading, but writing comes next."""
+    said = str(error).removesuffix(f". {error.next_step}")
+    step = error.next_step.replace('policy = "read"', 'policy = "write"')
+    return ConsulError(said, status=error.status, reason=error.reason, next_step=step)
 
 
 async def first(*ways: Coroutine[Any, Any, T]) -> T:

@@ -109,6 +109,11 @@ class LeaseLock:
         return self._term.holder
 
     @property
+    def error(self) -> Exception | None:
+        """Why the Lease cannot be asked for, taken or renewed, as of the last try; None while it can be."""
+        return self._term.error
+
+    @property
     def fence(self) -> None:
         """None: Consul knows nothing of a Lease."""
         return

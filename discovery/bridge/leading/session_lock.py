@@ -84,6 +84,11 @@ class SessionLock:
         return self._term.holder
 
     @property
+    def error(self) -> Exception | None:
+        """Why the lock cannot be asked for, taken or renewed, as of the last try; None while it can be."""
+        return self._term.error
+
+    @property
     def fence(self) -> bytes:
         """A `check-session` of the lock; of one that fails where we have never led."""
         return self._fence(self._session or NOBODY)

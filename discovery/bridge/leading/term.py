@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from ...errors import DiscoveryError, quote
+from ...errors import ConsulError, DiscoveryError, quote
 from ...events import Event, Hook
 
 LONGEST_NAME = 253
@@ -47,6 +47,11 @@ class Leadership(Protocol):
         ...
 
     @property
+    def error(self) -> Exception | None:
+        """Why the lock cannot be asked for, taken or renewed, as of the last try; None while it can be."""
+        ...
+
+    @property
     def fence(self) -> bytes | None:
         """The operation that must begin each transaction, for a deposed leader's to fail; None where there is none.
 
@@ -66,7 +71,7 @@ class Leadership(Protocol):
         """Stand for election until cancelled; then give up what is held, within two seconds.
 
         Args:
-            changed: called at each change of `leading`, `known` or `holder`; must not raise, nor take long.
+            changed: called at each change of `leading`, `known`, `holder` or `error`; must not raise, nor take long.
         """
         ...
 
@@ -94,7 +99,7 @@ class Term:
         self._until = 0.0
         self._holder = ""
         self._told = ""
-        self._failing: set[str] = set()
+        self._failing: dict[str, Exception] = {}
         self.changed: Callable[[], None] = _nothing
 
     def __repr__(self) -> str:
@@ -116,6 +121,11 @@ class Term:
         if self._held:
             return self.own if self.leading else ""
         return self._holder
+
+    @property
+    def error(self) -> Exception | None:
+        """What failed last, of all that fails; None while nothing does."""
+        return next(reversed(self._failing.values()), None)
 
     def check(self) -> None:
         """Let a write begin.
@@ -153,7 +163,8 @@ class Term:
     def _end(self, event: Event) -> None:
         if self._held:
             self._held, self._holder = False, ""
-            self._failing = {CANDIDATE} if self._failing else set()
+            error = self.error
+            self._failing = {} if error is None else {CANDIDATE: error}
             self._emit(event)
             self.changed()
 
@@ -171,15 +182,17 @@ class Term:
     def failed(self, what: str, error: Exception) -> None:
         """Something failed: told aloud once, until all that failed works again."""
         name = "leader.retry" if self._failing else "leader.failed"
-        self._failing.add(what)
-        self._emit(Event(name, self.subject, {"error": str(error)}))
+        self._failing.pop(what, None)  # the last is to be the last
+        self._failing[what] = error
+        reason = error.reason if isinstance(error, ConsulError) else type(error).__name__
+        self._emit(Event(name, self.subject, {"error": str(error), "reason": reason}))
+        self.changed()
 
     def worked(self, what: str) -> None:
         """That works (again)."""
-        if what in self._failing:
-            self._failing.discard(what)
-            if not self._failing:
-                self._emit(Event("leader.recovered", self.subject))
+        if self._failing.pop(what, None) is not None and not self._failing:
+            self._emit(Event("leader.recovered", self.subject))
+            self.changed()
 
 
 def _nothing() -> None:

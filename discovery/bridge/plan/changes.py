@@ -3,6 +3,7 @@
 A comparison says what would have to be done; whether it may be done is for `guard`.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -127,6 +128,12 @@ class Plan:
             yield _line(change)
         for one in self.withheld:
             yield f"{_line(one.change)}  withheld: {one.reason}"
+
+
+def word_of(plan: Plan) -> str:
+    """What stands for the removals that a plan holds back for being too many; "" where there are none."""
+    keys = sorted(one.change.instance.key for one in plan.withheld if one.reason == "too-many")
+    return hashlib.sha256(repr(keys).encode()).hexdigest()[:8] if keys else ""
 
 
 def compare(

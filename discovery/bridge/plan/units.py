@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from ..records import Held, HeldNode
+from ..records import Held, HeldNode, Instance
 from .changes import Change, NodeChange, probe_differs, readiness_differs, same_service
 from .operations import (
     node_cas,
@@ -71,15 +71,18 @@ def _of_node(change: NodeChange) -> Iterator[Step]:
 
 
 def _of_instance(change: Change, probed: bool) -> Iterator[Step]:
-    instance, node = change.instance, change.instance.node
-    held = change.held or Held(instance=instance, index=0)
+    instance, node, held = change.instance, change.instance.node, change.held
+    if held is None:
+        yield from _new(instance, probed)
+        return
     if change.action == "deregister":
         yield service_delete(held.instance, held.index), None
         return
     if held.index and held.instance.service != instance.service:
         # Whoever waits for the old name would not be woken by a change: Consul moves the index of the new one only.
         yield service_delete(held.instance, held.index), None
-        held = Held(instance=instance, index=0)
+        yield from _new(instance, probed)
+        return
     if held.index == 0 or not same_service(held.instance, instance):
         yield service_cas(instance, held.index), ("Service", node, instance.id)
     if readiness_differs(held, instance):
@@ -91,6 +94,14 @@ def _of_instance(change: Change, probed: bool) -> Iterator[Step]:
             yield probe_delete(held.instance, held.probe_index), None
 
 
+def _new(instance: Instance, probed: bool) -> Iterator[Step]:
+    node = instance.node
+    yield service_cas(instance, 0), ("Service", node, instance.id)
+    yield readiness_cas(instance, 0), ("Check", node, readiness_id(instance.id))
+    if probed:
+        yield probe_cas(instance, 0), ("Check", node, probe_id(instance.id))
+
+
 def held_after(change: Change, probed: bool, indexes: Mapping[Wrote, int]) -> Held:
     """An instance as Consul holds it once its unit has been taken.
 
@@ -99,14 +110,14 @@ def held_after(change: Change, probed: bool, indexes: Mapping[Wrote, int]) -> He
         probed: whether it has a check for consul-esm.
         indexes: the new ModifyIndex of what was written.
     """
-    instance, node = change.instance, change.instance.node
-    held = change.held or Held(instance=instance, index=0)
+    instance, node, held = change.instance, change.instance.node, change.held
+    index, check, probe = (held.index, held.check_index, held.probe_index) if held is not None else (0, 0, 0)
     return Held(
         instance=instance,
-        index=indexes.get(("Service", node, instance.id), held.index),
-        check_index=indexes.get(("Check", node, readiness_id(instance.id)), held.check_index),
+        index=indexes.get(("Service", node, instance.id), index),
+        check_index=indexes.get(("Check", node, readiness_id(instance.id)), check),
         probe=probe_definition(instance) if probed else None,
-        probe_index=indexes.get(("Check", node, probe_id(instance.id)), held.probe_index) if probed else 0,
+        probe_index=indexes.get(("Check", node, probe_id(instance.id)), probe) if probed else 0,
     )
 
 

@@ -5,21 +5,20 @@ The bridge tells the word; the operator writes it into Consul's key-value store,
 """
 
 import base64
-import hashlib
 
 from ...consul.api import Consul
 from ..options import BridgeOptions
-from ..plan.changes import Plan
+from ..plan.changes import word_of
 
-
-def word_of(plan: Plan) -> str:
-    """What stands for the removals that a plan holds back for being too many; "" where there are none."""
-    keys = sorted(one.change.instance.key for one in plan.withheld if one.reason == "too-many")
-    return hashlib.sha256(repr(keys).encode()).hexdigest()[:8] if keys else ""
+__all__ = ["Approval", "word_of"]
 
 
 class Approval:
-    """The word as it stands in Consul."""
+    """The word as it stands in Consul.
+
+    Attributes:
+        key: where it is.
+    """
 
     def __init__(self, consul: Consul, options: BridgeOptions) -> None:
         self._consul = consul

@@ -35,6 +35,23 @@ class Outcome:
     deposed: bool = False
     transactions: int = 0
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more should be written for now."""
+        return self.error is not None or self.deposed
+
+    def and_then(self, later: "Outcome") -> "Outcome":
+        """This one and what came of a plan after it, as one."""
+        return Outcome(
+            done=self.done + later.done,
+            failed=self.failed + later.failed,
+            failed_nodes=self.failed_nodes + later.failed_nodes,
+            lost=self.lost | later.lost,
+            error=later.error or self.error,
+            deposed=self.deposed or later.deposed,
+            transactions=self.transactions + later.transactions,
+        )
+
 
 class Tally:
     """The outcome of a pass that is under way, and what follows from it for the rest of that pass.

@@ -14,6 +14,7 @@ from ...consul.api import Consul
 from ...consul.reads import Answer, Read
 from ...errors import ConsulError
 from ..awaiting import all_of
+from ..options import BridgeOptions
 from ..records import OWNER, Held, HeldNode
 from .catalog import read_node
 
@@ -41,20 +42,26 @@ class NodeReader:
 
     Args:
         consul: the client.
-        owner: our owner id.
+        options: of the bridge: the owner id, and how nodes are called.
     """
 
-    def __init__(self, consul: Consul, owner: str) -> None:
+    def __init__(self, consul: Consul, options: BridgeOptions) -> None:
         self._consul = consul
-        self._owner = owner
+        self._owner = options.owner
+        self._prefix = f"{options.node_prefix}-{options.owner}"
 
-    async def owned(self) -> tuple[frozenset[str], bool]:
-        """The names of all nodes that are ours, and whether the answer was whole.
+    def is_called_so(self, name: str) -> bool:
+        """Whether a node is called as ours are; one whose name had to be cut may not be."""
+        return name == self._prefix or name.startswith(f"{self._prefix}--")
+
+    async def named(self) -> tuple[frozenset[str], bool]:
+        """The names of all nodes that are ours, or are called so; and whether the answer was whole.
 
         Raises:
             ConsulError: it cannot be read.
         """
-        answer = await self._consul.nodes(Read(filter=f'Meta["{OWNER}"] == "{self._owner}"'))
+        ours = f'Meta["{OWNER}"] == "{self._owner}" or Node matches "^{self._prefix}(--|$)"'
+        answer = await self._consul.nodes(Read(filter=ours))
         _believe(answer)
         return frozenset(node.name for node in answer.value), not answer.filtered
 

@@ -7,7 +7,7 @@ import attrs
 
 from ...kube.objects import ServicePort
 from ..options import BridgeOptions
-from ..records import MANAGED_BY, OWNER, SOURCE, US, Instance, NodeEntry
+from ..records import CLUSTER, MANAGED_BY, OWNER, SOURCE, US, Instance, NodeEntry
 from . import annotations
 from .annotations import Wishes
 from .endpoints import nodes_of
@@ -92,7 +92,7 @@ def desired(view: ServiceView, nodes: Nodes, options: BridgeOptions, wishes: Wis
     return Desired(
         instances=tuple(sorted(instances, key=attrgetter("node", "id"))),
         names=tuple(sorted(names.values(), key=attrgetter("text"))),
-        nodes=tuple(_entry(options, node, seen.get(node)) for node in sorted(standing_on)),
+        nodes=tuple(_entry(options, node, seen.get(node), nodes.cluster) for node in sorted(standing_on)),
         remarks=tuple(sorted(remarks)),
     )
 
@@ -124,13 +124,15 @@ class _Maker:
         )
 
 
-def _entry(options: BridgeOptions, node: str, spot: Spot | None) -> NodeEntry:
+def _entry(options: BridgeOptions, node: str, spot: Spot | None, cluster: str) -> NodeEntry:
     address = spot.address if spot is not None else None
-    return node_entry(options.node_prefix, options.owner, node, address, probed=options.probe == "esm")
+    return node_entry(options.node_prefix, options.owner, node, address, cluster, probed=options.probe == "esm")
 
 
 @lru_cache(maxsize=2**14)
-def node_entry(prefix: str, owner: str, node: str, address: str | None, *, probed: bool) -> NodeEntry:
+def node_entry(
+    prefix: str, owner: str, node: str, address: str | None, cluster: str = "", *, probed: bool
+) -> NodeEntry:
     """The Consul node that stands for a node of the cluster, or for "" the one for all other addresses.
 
     Args:
@@ -138,9 +140,12 @@ def node_entry(prefix: str, owner: str, node: str, address: str | None, *, probe
         owner: the bridge's owner id.
         node: its name in the cluster.
         address: where it is reached; None where it is not.
+        cluster: the cluster's uid, "" where it is not known.
         probed: whether consul-esm is to look after it. It has nothing to ping where there is no address.
     """
     meta = {MANAGED_BY: US, OWNER: owner, SOURCE: KUBERNETES}
+    if cluster:
+        meta[CLUSTER] = cluster
     if probed:
         meta |= {"external-node": "true", "external-probe": "true" if address else "false"}
     return NodeEntry(name=node_name(prefix, owner, node), address=address or NOBODY, meta=tuple(sorted(meta.items())))

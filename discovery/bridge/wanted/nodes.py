@@ -38,9 +38,13 @@ class Nodes:
 
     Where not one node is ready, it is the control plane that hears none of them: readiness is not held against any
     then, as Kubernetes evicts nothing in such a case (its node lifecycle controller calls it a full disruption).
+
+    Attributes:
+        cluster: the uid that tells their cluster from every other, "" where it is not known.
     """
 
     def __init__(self) -> None:
+        self.cluster = ""
         self._ready: set[str] = set()
         self._bodies: dict[str, NodeBody] = {}
         self._seen: dict[Look, dict[str, Spot]] = {}
