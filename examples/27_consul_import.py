@@ -1,4 +1,4 @@
-"""The way back: a service of Consul is a headless Service in the cluster, where pods find it as they find all others."""
+"""The way back: a service of Consul is a headless Service in the cluster, found as all others are."""
 
 import asyncio
 import random

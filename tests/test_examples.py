@@ -52,7 +52,8 @@ SAYS = {
     r"Consul knows 2 node ports\n"
     r"a pod has left its node, which passes no more: 1 left\nthe bridge has ended, its entries stay: True\n"
     r"it told of: bridge\.synced bridge\.wrote\n",
-    "27_consul_import.py": r"made 2 objects: a Service and its EndpointSlice\nfound at 10\.0\.0\.7:5432 10\.0\.0\.8:5432\n",
+    "27_consul_import.py": r"made 2 objects: a Service and its EndpointSlice\n"
+    r"found at 10\.0\.0\.7:5432 10\.0\.0\.8:5432\n",
 }
 
 
