@@ -23,7 +23,7 @@ from ...kube.writes import Conflict, Missing, Writes
 from ..options import BridgeOptions
 from . import lease_record
 from .lease_record import Record, read_record
-from .term import CANDIDATE, Term, identity
+from .term import CANDIDATE, Candidate, Term, identity
 
 DURATION = 15.0
 """Seconds for which others keep off after each change of the record (client-go: LeaseDuration)."""
@@ -54,7 +54,7 @@ class _Place(TypedDict):
     namespace: str
 
 
-class LeaseLock:
+class LeaseLock(Candidate):
     """Leadership by the Lease `aiodiscovery-OWNER`.
 
     Args:
@@ -85,42 +85,15 @@ class LeaseLock:
         self._place: _Place = {"resource": RESOURCE, "namespace": namespace}
         self._rng = rng
         self._clock = asyncio.get_running_loop().time
-        self._term = Term(f"{namespace}/{self.name}", holder or identity(), emit=emit, clock=self._clock)
+        super().__init__(Term(f"{namespace}/{self.name}", holder or identity(), emit=emit, clock=self._clock))
         self._seen: Record | None = None
         self._seen_at = 0.0
         self._has_written = False
-
-    def __repr__(self) -> str:
-        return f"<LeaseLock {self._term.subject} leading={self.leading} holder={self.holder!r}>"
-
-    @property
-    def leading(self) -> bool:
-        """Whether we lead. Not so once no renewal has been acknowledged until the renew deadline."""
-        return self._term.leading
-
-    @property
-    def known(self) -> bool:
-        """Whether some leader is known."""
-        return bool(self.holder)
-
-    @property
-    def holder(self) -> str:
-        """Who leads, "" where nobody is known to: the Lease is free or has run out, or cannot be read."""
-        return self._term.holder
-
-    @property
-    def error(self) -> Exception | None:
-        """Why the Lease cannot be asked for, taken or renewed, as of the last try; None while it can be."""
-        return self._term.error
 
     @property
     def fence(self) -> None:
         """None: Consul knows nothing of a Lease."""
         return
-
-    def check(self) -> None:
-        """Let a write begin, or raise `NotLeading`."""
-        self._term.check()
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Stand for election until cancelled; then free the Lease, within two seconds."""

@@ -24,7 +24,7 @@ from ...events import Hook
 from ..options import BridgeOptions
 from .holding import FAILURES, Holding, first, read_lock
 from .lock_value import LockValue, read_value
-from .term import CANDIDATE, Leadership, NotLeading, Term, identity
+from .term import CANDIDATE, Candidate, Leadership, NotLeading, Term, identity
 
 __all__ = ["END", "Leadership", "NotLeading", "SessionLock"]
 
@@ -35,7 +35,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 """A session that never is: its fence lets nothing pass."""
 
 
-class SessionLock:
+class SessionLock(Candidate):
     """Leadership by a session of Consul that holds the key `LOCK/OWNER/leader`.
 
     Standing by costs one blocking read. A session is only made when the lock is free.
@@ -58,35 +58,12 @@ class SessionLock:
         self._emit = emit
         self._rng = rng
         self._clock = asyncio.get_running_loop().time
-        self._term = Term(self.key, holder or identity(), emit=emit, clock=self._clock)
+        super().__init__(Term(self.key, holder or identity(), emit=emit, clock=self._clock))
         self._session = ""
         self._failures = 0
         self._free_since: float | None = None
         self._contending = True
         self._woken = asyncio.Event()
-
-    def __repr__(self) -> str:
-        return f"<SessionLock {self.key} leading={self.leading} holder={self.holder!r}>"
-
-    @property
-    def leading(self) -> bool:
-        """Whether we lead. Not so, whatever Consul says, once no renewal has been acknowledged for a TTL."""
-        return self._term.leading
-
-    @property
-    def known(self) -> bool:
-        """Whether some leader is known."""
-        return bool(self.holder)
-
-    @property
-    def holder(self) -> str:
-        """Who leads, "" where nobody is known to: the lock is free, or Consul cannot be asked."""
-        return self._term.holder
-
-    @property
-    def error(self) -> Exception | None:
-        """Why the lock cannot be asked for, taken or renewed, as of the last try; None while it can be."""
-        return self._term.error
 
     @property
     def fence(self) -> bytes:
@@ -97,10 +74,6 @@ class SessionLock:
     def free_for(self) -> float | None:
         """Seconds for which the lock has been seen free without a break, None where it is held or not known to be."""
         return None if self._free_since is None else self._clock() - self._free_since
-
-    def check(self) -> None:
-        """Let a write begin, or raise `NotLeading`."""
-        self._term.check()
 
     def contend(self, wanted: bool) -> None:
         """Whether to take the lock when it is free; one that is held is given up without.

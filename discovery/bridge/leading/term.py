@@ -195,5 +195,43 @@ class Term:
             self.changed()
 
 
+class Candidate:
+    """Who stands for election, as others see it: all of it is as its term says. To be inherited from."""
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._term.subject} leading={self.leading} holder={self.holder!r}>"
+
+    @property
+    def leading(self) -> bool:
+        """Whether we lead. Not so, whatever others say, once no renewal has been acknowledged in time."""
+        return self._term.leading
+
+    @property
+    def known(self) -> bool:
+        """Whether some leader is known."""
+        return bool(self.holder)
+
+    @property
+    def holder(self) -> str:
+        """Who leads, "" where nobody is known to: it is free or has run out, or cannot be asked for."""
+        return self._term.holder
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it cannot be asked for, taken or renewed, as of the last try; None while it can be."""
+        return self._term.error
+
+    def check(self) -> None:
+        """Let a write begin.
+
+        Raises:
+            NotLeading: it must not.
+        """
+        self._term.check()
+
+
 def _nothing() -> None:
     """Before anybody wants to know."""
