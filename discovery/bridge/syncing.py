@@ -146,6 +146,7 @@ class Syncing:
 
     async def apply(self, plan: Plan) -> Outcome:
         """Write it, and note what has become of it. Does not raise for what Consul does."""
+        self.passes += 1
         return await self._write(plan)
 
     async def fill(self, evidence: Evidence) -> Outcome:
@@ -158,6 +159,7 @@ class Syncing:
             ConsulError: a node that is needed cannot be read.
         """
         assert not self._catalog.owned
+        self.passes += 1
         order, outcome = sorted(self._everything), Outcome()
         writing: asyncio.Task[Outcome] | None = None
         try:
@@ -220,7 +222,6 @@ class Syncing:
     async def _write(self, plan: Plan, *, beside: bool = False) -> Outcome:
         """`beside`: what was withheld before stays so, for this plan is not of all."""
         assert self._applier is not None
-        self.passes += 1
         outcome = await self._applier.apply(plan)
         self.transactions += outcome.transactions
         refused = {key for key, ones in self.withheld.items() if any(one.reason in REFUSED for one in ones)}

@@ -129,6 +129,17 @@ async def test_a_service_that_is_deleted_goes_at_once_even_if_it_is_the_last() -
         await until(lambda: not place.instances())
 
 
+async def test_a_first_fill_is_one_pass_however_large_it_is_and_so_is_one_of_nothing() -> None:
+    async with scene() as place:
+        async with place.running() as bridge:
+            await until(lambda: bridge.status.leading and bridge.status.behind_for == 0 and bridge.status.passes == 1)
+        many(place, 300)
+        async with place.running() as bridge:
+            await until(settled(place, bridge, 300), timeout=20)
+            assert bridge.status.passes == 1
+            assert len(place.told("bridge.wrote")) > 1, "the first were written while the rest was worked out"
+
+
 async def test_with_nothing_changed_it_writes_nothing() -> None:
     async with scene() as place, place.running(repair=0.02) as bridge:
         await place.cluster.deploy("web", replicas=3, kind="NodePort")
