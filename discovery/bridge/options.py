@@ -39,15 +39,21 @@ def _one_of(*values: str) -> Any:
     return check
 
 
-def _owner(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, str) or not OWNER_ID.fullmatch(value):
-        raise ConfigurationError(
-            f"{attribute.name}={quote(value)} cannot be one",
-            next_step="At most 32 of a-z, 0-9 and single hyphens, such as prod-eu; one of its own for each cluster",
-        )
+def owner_id(of: str) -> Any:
+    """A validator: an owner id, of which each `of` needs one of its own."""
+
+    def check(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if not isinstance(value, str) or not OWNER_ID.fullmatch(value):
+            raise ConfigurationError(
+                f"{attribute.name}={quote(value)} cannot be one",
+                next_step=f"At most 32 of a-z, 0-9 and single hyphens, such as prod-eu; one of its own for each {of}",
+            )
+
+    return check
 
 
-def _texts(value: Any) -> tuple[Any, ...]:
+def texts(value: Any) -> tuple[Any, ...]:
+    """A converter: one text is a list of one."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -202,19 +208,19 @@ class BridgeOptions:
         in_flight: transactions at a time.
     """
 
-    owner: str = attrs.field(validator=_owner)
+    owner: str = attrs.field(validator=owner_id("cluster"))
     policy: Policy = attrs.field(default="sync", validator=_one_of("sync", "upsert-only", "create-only"))
     node_prefix: str = attrs.field(default="k8s", validator=_part)
-    namespaces: tuple[str, ...] = attrs.field(default=(), converter=_texts, validator=_namespaces)
+    namespaces: tuple[str, ...] = attrs.field(default=(), converter=texts, validator=_namespaces)
     deny_namespaces: tuple[str, ...] = attrs.field(
-        default=("kube-system", "kube-public"), converter=_texts, validator=_namespaces
+        default=("kube-system", "kube-public"), converter=texts, validator=_namespaces
     )
     opt_in: bool = attrs.field(default=False, validator=instance(bool))
     service_prefix: str = attrs.field(default="", validator=_part)
     namespace_suffix: bool = attrs.field(default=False, validator=instance(bool))
-    tags: tuple[str, ...] = attrs.field(default=("kubernetes",), converter=_texts, validator=_tags)
+    tags: tuple[str, ...] = attrs.field(default=("kubernetes",), converter=texts, validator=_tags)
     address_types: tuple[AddressType, ...] = attrs.field(
-        default=("ExternalIP", "InternalIP"), converter=_texts, validator=_address_types
+        default=("ExternalIP", "InternalIP"), converter=texts, validator=_address_types
     )
     family: Family = attrs.field(default="prefer-ipv4", validator=_one_of(*FAMILIES))
     nodes: NodeChoice = attrs.field(default="endpoints", validator=_one_of("endpoints", "all"))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ..consul.api import Consul
+from ..consul.blocking import DENIED
 from ..errors import ConfigurationError, ConsulError, DiscoveryError, quote
 from ..events import Event, Hook
 from .judging import Evidence
@@ -26,9 +27,6 @@ from .timing import Debounce, Due, Pauses
 
 ASKED_AGAIN = 5.0
 """Seconds between two looks at whether an operator has approved what is held back."""
-
-DENIED = 30.0
-"""Seconds after which what Consul's ACLs refused is tried again: the token may have been replaced."""
 
 ENDING = 8.0
 """Seconds that the orderly end may take; the giving up of the lock comes after it."""

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import socket
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
@@ -14,9 +13,10 @@ import yarl
 
 from ..errors import ConfigurationError, ConsulError, quote
 from ..events import Event, Hook
+from ..network import NETWORK_ERRORS, kept_alive
 from ..version import __version__
 from .addresses import Address
-from .failures import NETWORK_ERRORS, is_elsewhere, is_undone, status_error, unreachable, unusable
+from .failures import is_elsewhere, is_undone, status_error, unreachable, unusable
 from .settings import Login, Settings
 from .tls import Trust
 from .tokens import FromFile, Given, LoggedIn, Tokens
@@ -195,7 +195,7 @@ class Exchange:
             connector = (
                 aiohttp.UnixConnector(address.socket, limit=0)
                 if address.socket
-                else aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+                else aiohttp.TCPConnector(limit=0, socket_factory=kept_alive)
             )
             session = self._sessions[address.socket] = aiohttp.ClientSession(
                 connector=connector,
@@ -283,14 +283,3 @@ async def _text(response: aiohttp.ClientResponse) -> str:
         while len(body) < LONGEST_TEXT and (chunk := await response.content.read(LONGEST_TEXT)):
             body += chunk
     return body[:LONGEST_TEXT].decode(errors="replace")
-
-
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket on which a peer that vanished without a word is found out within half a minute."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000)):
-        if hasattr(socket, name):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made

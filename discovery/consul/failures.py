@@ -1,13 +1,11 @@
 """What a failure at Consul means, as one of our errors: the statuses and texts of its servers, once."""
 
-import asyncio
 import re
 
 import aiohttp
 
 from ..errors import ConsulError, quote
-
-NETWORK_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+from ..network import cause_of
 
 _LEADERLESS = (
     "No cluster leader",
@@ -60,15 +58,8 @@ def missing_rule(text: str) -> str:
 
 def unreachable(where: str, error: BaseException) -> ConsulError:
     """What a failure of the network means."""
-    cause: object = error
-    if isinstance(error, TimeoutError):
-        cause = "no answer in time"
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error  # the whole text has the repr of a TLS context in it
-    elif isinstance(error, aiohttp.ClientResponseError):
-        cause = f"{error.status} {error.message}"
     return ConsulError(
-        f"Consul at {where} cannot be reached ({type(error).__name__}: {quote(cause)})",
+        f"Consul at {where} cannot be reached ({type(error).__name__}: {quote(cause_of(error))})",
         reason="unreachable",
         next_step="Check the address and the network; what is known stays in use",
     )

@@ -12,8 +12,9 @@ from ..errors import AccessDenied, ConfigurationError, quote
 from ..kube import kubeconfig as files
 from ..kube.access import Access
 from ..kube.credentials import Credentials, Settings, in_cluster, own_namespace
-from ..kube.failures import NETWORK_ERRORS, unreachable, unreadable
+from ..kube.failures import unreachable, unreadable
 from ..kube.objects import DECODE_ERRORS
+from ..network import NETWORK_ERRORS
 from . import judging
 from .finding import Finding, ok, warning
 

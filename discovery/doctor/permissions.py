@@ -6,8 +6,9 @@ import attrs
 
 from ..errors import AccessDenied, ApiUnavailable
 from ..kube.access import Access
-from ..kube.failures import NETWORK_ERRORS, unreachable
+from ..kube.failures import unreachable
 from ..kube.kinds import ENDPOINT_SLICES, ENDPOINTS, NODES, SERVICES, pods_matching
+from ..network import NETWORK_ERRORS
 from ..permissions import Permission
 from . import judging
 from .finding import Finding, ok, warning

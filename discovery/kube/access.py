@@ -6,7 +6,6 @@ Status codes become the error tree here, once. What is asked for and how often i
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
@@ -14,8 +13,9 @@ from urllib.parse import urlencode, urlsplit
 import aiohttp
 
 from ..errors import ConfigurationError, DiscoveryError, quote
+from ..network import NETWORK_ERRORS, kept_alive
 from ..version import __version__
-from .failures import NETWORK_ERRORS, status_error, unreachable
+from .failures import status_error, unreachable
 from .objects import DECODE_ERRORS, Status, decode_status
 from .protobuf import MAGIC, read_status
 
@@ -161,7 +161,7 @@ class Access:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             # Watches are connections that stay: no limit may count them.
-            connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+            connector = aiohttp.TCPConnector(limit=0, socket_factory=kept_alive)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 headers={"User-Agent": f"aiodiscovery/{__version__}"},
@@ -169,17 +169,6 @@ class Access:
                 read_bufsize=2**18,
             )
         return self._session
-
-
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket on which a peer that vanished without a word is found out within half a minute."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family=family, type=kind, proto=protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000)):
-        if hasattr(socket, name):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
 
 
 def _where(settings: "Settings") -> str:

@@ -1,14 +1,9 @@
 """What a failure at the API server means: for users as one of our errors, for a reflector as one of its kinds."""
 
-import asyncio
-
-import aiohttp
-
 from ..errors import AccessDenied, ApiUnavailable, ConfigurationError, DiscoveryError, Unauthenticated, quote
+from ..network import cause_of
 from .objects import Status
 from .reflector import Failure
-
-NETWORK_ERRORS = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class Expired(DiscoveryError):
@@ -17,15 +12,8 @@ class Expired(DiscoveryError):
 
 def unreachable(where: str, error: BaseException) -> ApiUnavailable:
     """What a failure of the network means."""
-    cause: object = error
-    if isinstance(error, TimeoutError):
-        cause = "no answer in time"
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error  # the whole text has the repr of a TLS context in it
-    elif isinstance(error, aiohttp.ClientResponseError):
-        cause = f"{error.status} {error.message}"
     return ApiUnavailable(
-        f"{where} cannot be reached ({type(error).__name__}: {quote(cause)})",
+        f"{where} cannot be reached ({type(error).__name__}: {quote(cause_of(error))})",
         next_step="Check the server's address, the network and the proxy; what is known stays in use",
     )
 

@@ -17,11 +17,12 @@ import attrs
 
 from ..errors import AccessDenied, ApiUnavailable, DiscoveryError
 from ..events import Event, Hook
+from ..network import NETWORK_ERRORS
 from ..turns import Turns
 from . import reflector
 from .access import Access
 from .cache import Cache
-from .failures import NETWORK_ERRORS, failure_of, status_error, unreachable, unreadable
+from .failures import failure_of, status_error, unreachable, unreadable
 from .kinds import Kind
 from .lines import Lines
 from .listing import Listing

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from ..errors import ApiUnavailable, DiscoveryError
+from ..network import NETWORK_ERRORS
 from .access import Access
-from .failures import NETWORK_ERRORS, unreachable, unreadable
+from .failures import unreachable, unreadable
 from .objects import DECODE_ERRORS
 
 ANSWER = 10.0

@@ -16,6 +16,7 @@ import pytest
 
 from discovery import ApiUnavailable, ConfigurationError, DiscoveryError
 from discovery.kube import access, credentials
+from discovery.network import kept_alive
 from discovery.testing import FakeCluster
 from discovery.version import __version__
 
@@ -349,13 +350,13 @@ async def test_what_is_read_to_its_end_leaves_its_connection_to_the_next(
     fake_cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
-    make = access._socket
+    make = kept_alive
 
     def counted(address: Any) -> socket.socket:
         made.append(address)
         return make(address)
 
-    monkeypatch.setattr(access, "_socket", counted)
+    monkeypatch.setattr(access, "kept_alive", counted)
     async with Asking(fake_cluster.kubeconfig) as one:
         for _ in range(3):
             await one.ask()
@@ -400,13 +401,13 @@ async def test_once_closed_no_socket_is_open_though_the_peer_of_a_tls_stream_say
     tmp_path: Path, trust: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[socket.socket] = []
-    make = access._socket
+    make = kept_alive
 
     def noted(address: aiohttp.AddrInfoType) -> socket.socket:
         made.append(make(address))
         return made[-1]
 
-    monkeypatch.setattr(access, "_socket", noted)
+    monkeypatch.setattr(access, "kept_alive", noted)
     unfinished = answer(b"{", headers={"Content-Length": "100"})
     async with Server(unfinished, tls=trust.server(), hang=True) as server:
         one = asking(tmp_path, server.url, certificate_authority="ca.crt")

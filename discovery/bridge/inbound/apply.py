@@ -14,9 +14,10 @@ import msgspec
 
 from ...errors import ApiUnavailable, DiscoveryError, Unauthenticated
 from ...kube.access import Access
-from ...kube.failures import NETWORK_ERRORS, Expired, unreachable, unreadable
+from ...kube.failures import Expired, unreachable, unreadable
 from ...kube.objects import DECODE_ERRORS
 from ...kube.writes import Conflict, Missing, Writes
+from ...network import NETWORK_ERRORS
 from ..leading.session_lock import NotLeading
 from ..records import US
 from .held import Held

@@ -8,7 +8,7 @@ import attrs
 from ...checks import number, seconds, whole
 from ...errors import ConfigurationError, InvalidTarget, quote
 from ...targets import check_namespace
-from ..options import OWNER_ID
+from ..options import owner_id, texts
 
 MOST = 150
 """Services of one import at most: each has a blocking query, and Consul takes 200 connections of a client
@@ -18,18 +18,6 @@ CONSUL = "consul"
 """The service that Consul's own servers are: imported only where a pattern is exactly its name."""
 
 _PREFIX_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-
-
-def _texts(value: Any) -> tuple[Any, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _owner(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if not isinstance(value, str) or not OWNER_ID.fullmatch(value):
-        raise ConfigurationError(
-            f"{attribute.name}={quote(value)} cannot be one",
-            next_step="At most 32 of a-z, 0-9 and single hyphens, such as prod-eu; one of its own for each Consul",
-        )
 
 
 def _namespace(_instance: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -88,10 +76,10 @@ class ImportOptions:
         max_delete_percent: of our Services would be more.
     """
 
-    owner: str = attrs.field(validator=_owner)
+    owner: str = attrs.field(validator=owner_id("Consul"))
     namespace: str = attrs.field(validator=_namespace)
-    services: tuple[str, ...] = attrs.field(converter=_texts, validator=_patterns)
-    tags: tuple[str, ...] = attrs.field(default=(), converter=_texts, validator=_tags)
+    services: tuple[str, ...] = attrs.field(converter=texts, validator=_patterns)
+    tags: tuple[str, ...] = attrs.field(default=(), converter=texts, validator=_tags)
     prefix: str = attrs.field(default="", validator=_prefix)
     warning: Literal["ready", "unready"] = attrs.field(default="ready", validator=_warning)
     debounce: float = attrs.field(default=0.1, validator=seconds())
